@@ -1,0 +1,31 @@
+# Build options and the flags that every room is compiled with.
+option(CAIRN_TESTS "Build the unit tests and the simulator" ON)
+option(CAIRN_BENCH "Build the micro benchmarks" OFF)
+option(CAIRN_FUZZ "Build the fuzzers (clang only)" OFF)
+option(CAIRN_CHECK_SLOW "Whole-structure invariants" OFF)
+set(CAIRN_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: address,undefined or thread")
+set(ROCKSDB_ROOT "" CACHE PATH "A RocksDB of your own: its include/ and lib/ are used in place of the system's")
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g")
+
+add_library(cairn_flags INTERFACE)
+target_compile_options(cairn_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla>
+    -fno-omit-frame-pointer)
+target_include_directories(cairn_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_compile_definitions(cairn_flags INTERFACE _GNU_SOURCE CAIRN_VERSION="${PROJECT_VERSION}")
+if(CAIRN_CHECK_SLOW)
+    target_compile_definitions(cairn_flags INTERFACE CAIRN_CHECK_SLOW)
+endif()
+if(CAIRN_SANITIZE)
+    target_compile_options(cairn_flags INTERFACE -fsanitize=${CAIRN_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(cairn_flags INTERFACE -fsanitize=${CAIRN_SANITIZE})
+endif()
+if(CAIRN_FUZZ)
+    target_compile_options(cairn_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
+    target_link_options(cairn_flags INTERFACE -fsanitize=address,undefined)
+endif()

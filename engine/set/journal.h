@@ -1,0 +1,49 @@
+/*
+ * journal.h - what the working set needs of the log. persistence/wal.c is the real one; tests bring their own.
+ *
+ * Positions (lsn_t) count the bytes of the effects' RESP text since the beginning of this history, as replicas count
+ * them: an effect's position is that behind its last byte, so the first effect's is its length, and 0 means none.
+ */
+#ifndef CAIRN_ENGINE_SET_JOURNAL_H
+#define CAIRN_ENGINE_SET_JOURNAL_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/types.h"
+
+/* One effect inside a frame. */
+struct journal_effect {
+    uint32_t bytes;   /* of RESP text, in order; MULTI and EXEC around a frame of several are effects of slot SLOT_NODE */
+    slot_t slot;      /* SLOT_NODE: no key (MULTI, EXEC, PING, SELECT, FLUSHDB ...) */
+    uint16_t kind;    /* enum journal_kind */
+    int32_t keys;     /* change of the slot's number of keys */
+    int32_t expires;  /* change of the slot's number of keys with an expiry */
+};
+
+enum journal_kind { /* On disk: never renumber. */
+    JOURNAL_KEY = 0,     /* about one key */
+    JOURNAL_MARK = 1,    /* MULTI, EXEC, PING, SELECT: nothing to redo */
+    JOURNAL_FLUSH = 2,   /* the whole database */
+    JOURNAL_SWAP = 3,    /* two databases */
+    JOURNAL_DROP = 4,    /* a slot is emptied */
+    JOURNAL_BEGIN = 5,   /* an ingest into a slot begins */
+    JOURNAL_DONE = 6,
+};
+
+struct journal {
+    void *context;
+    /*
+     * Appends one atomic frame and returns the position in front of its first effect; the frame ends at that plus the
+     * sum of the effects' bytes (the log itself may put a SELECT before them). Never fails: a log that cannot write
+     * ends the process when the bytes are due. Called with slot locks held; does no I/O.
+     */
+    lsn_t (*append)(void *context, unsigned db, const struct journal_effect *effects, size_t count, struct slice text);
+    /* The position behind the last appended frame. */
+    lsn_t (*tail)(void *context);
+    /* Returns when everything up to lsn is on stable storage. */
+    enum err (*sync)(void *context, lsn_t lsn);
+    /* Positions below floor are no longer needed for recovery. */
+    void (*trim)(void *context, lsn_t floor);
+};
+
+#endif

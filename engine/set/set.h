@@ -1,0 +1,87 @@
+/*
+ * set.h - the working set: the objects in memory per slot, over the store, bounded by a budget.
+ *
+ * Commands reach it through transactions (txn.h). This header is for its owner (server composition), for commands
+ * about the whole keyspace, and for background work. Threads: every function may be called from any thread unless it
+ * says otherwise; those that iterate lock one slot at a time and may wait for the disk.
+ */
+#ifndef CAIRN_ENGINE_SET_SET_H
+#define CAIRN_ENGINE_SET_SET_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "engine/set/obj.h"
+
+struct set;
+struct store;
+struct journal;
+
+struct set_options {
+    struct store *store;           /* open; outlives the set */
+    const struct journal *journal; /* outlives the set */
+    unsigned databases;            /* 1 .. 16384 */
+    uint64_t budget_bytes;         /* objects in memory; may be changed at run time */
+    uint64_t dirty_bytes_max;      /* drain at this much */
+    uint64_t log_bytes_max;        /* drain when the log behind the floor is this long */
+};
+
+enum err set_open(const struct set_options *options, struct set **out) WARN_UNUSED;
+
+/* Stops background threads; drains nothing by itself (set_drain before, for a clean stop). */
+void set_close(struct set *s);
+
+/* Starts writer and keeper threads; before that only replay may run. */
+enum err set_start(struct set *s) WARN_UNUSED;
+
+/* ---- Keyspace ---- */
+
+uint64_t set_keys(struct set *s, unsigned db);            /* exact, O(1): DBSIZE */
+uint64_t set_expires(struct set *s, unsigned db);
+uint64_t set_slot_keys(struct set *s, unsigned db, slot_t slot); /* exact, O(1): COUNTKEYSINSLOT */
+
+/*
+ * One page of a scan. cursor: 0 starts; *next 0 is the end. Calls `each` for at least one key (unless the end is
+ * reached) and about `count` of them; keys whose expiry has passed are left out. The object passed is the record
+ * (type, form, count) and borrowed for the call; its value may be absent. slot: SLOTS for all, else only this one.
+ */
+typedef void set_each(void *context, const struct obj *o);
+enum err set_scan(struct set *s, unsigned db, unsigned slot, uint64_t cursor, size_t count, msec_t now_ms,
+                  set_each *each, void *context, uint64_t *next) WARN_UNUSED;
+
+/* A live key, nearly uniform; ERR_NOT_FOUND if there is none. */
+enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t random, struct buf *key) WARN_UNUSED;
+
+/* Empties a database; *end is the log position that the reply must wait for. */
+enum err set_flush_db(struct set *s, unsigned db, lsn_t *end) WARN_UNUSED;
+enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end) WARN_UNUSED;
+
+/* ---- Durability ---- */
+
+/* Everything changed so far is in the store's SSTs and the floor is beyond it (SAVE, a clean stop, checkpoint). */
+enum err set_drain(struct set *s) WARN_UNUSED;
+
+/* Log positions below this are in persisted SSTs of every family: the log may be cut there. */
+lsn_t set_floor(struct set *s);
+
+/* ---- Replay (single caller; see persistence/recovery) ---- */
+
+/* Whether the effect at lsn about this key is already in the store; the slot's lock is held by t. */
+struct txn;
+enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *needed) WARN_UNUSED;
+/* Counts: the deltas of an effect, applied when they are beyond the slot's saved count row. */
+void set_replay_count(struct set *s, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
+/* Where replay must begin for this database; and the least of all. */
+lsn_t set_replay_floor(struct set *s, unsigned db);
+
+/* ---- Figures ---- */
+
+struct set_figures {
+    uint64_t bytes, dirty_bytes, objects, budget_bytes;
+    uint64_t hits, misses, loads, evictions, expired, drains, drained_objects, drain_ingests, drain_batches;
+    uint64_t stalls;
+};
+void set_figures(struct set *s, struct set_figures *out);
+void set_budget(struct set *s, uint64_t budget_bytes);
+
+#endif

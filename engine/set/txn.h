@@ -1,0 +1,167 @@
+/*
+ * txn.h - a transaction: one command, or all commands of one EXEC, on objects in memory and rows in the store.
+ *
+ * The types are written against this header alone. A transaction is used by one thread, which holds the locks of all
+ * its slots from txn_begin to txn_end; what it changes becomes one atomic frame of the log at txn_commit.
+ *
+ * Rules for a type:
+ * (1) Read before you write. A look-up may answer ERR_COLD (the disk is needed and this thread must not wait); the
+ *     command then returns ERR_COLD and is run again from its start on a thread that may wait. That is only right
+ *     while nothing was changed: after the first change look-ups wait for the disk by themselves.
+ * (2) After changing an object call txn_changed (txn_create, txn_delete, txn_expire and txn_reset do it by themselves).
+ * (3) Effects. What goes to the log and to replicas is RESP commands, each of which reads and writes ONE key and is
+ *     deterministic. If a command changes something and emits no effect, its own words are logged as they came: right
+ *     for SET k v, HSET, LPUSH, INCR ... Otherwise (several keys, relative times, randomness, floats) the type
+ *     calls txn_effect for each key, right after it changed that key. txn_delete emits DEL by itself: whatever makes a
+ *     key disappear, also the removal of its last element, goes through txn_delete and needs no further effect.
+ * (4) A collection never stays empty: when its last element goes, call txn_delete.
+ */
+#ifndef CAIRN_ENGINE_SET_TXN_H
+#define CAIRN_ENGINE_SET_TXN_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "engine/set/obj.h"
+
+struct txn;
+struct set;
+
+/* ---- What the types use ---- */
+
+/*
+ * Finds a live key. type: the type it must have, or OBJ_ANY; another type gives ERR_WRONG_TYPE.
+ * ERR_NOT_FOUND: absent, or its expiry has passed. *out stays untouched on failure and is valid until txn_end.
+ * txn_write is for a key about to be changed: there an expired key is deleted first (with its own effect).
+ */
+enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
+enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
+
+/* A new empty object for a key that txn_write has just found absent. Form: PLAIN for strings, else PACKED. */
+struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type);
+
+/* txn_write, then txn_create if it was absent; *created tells (may be NULL). */
+enum err txn_write_or_create(struct txn *t, struct slice key, enum obj_type type, struct obj **out, bool *created) WARN_UNUSED;
+
+/* Says that value, count, marks or form of o changed. */
+void txn_changed(struct txn *t, struct obj *o);
+
+/* Removes the key and its elements; emits DEL. The object must not be used afterwards. */
+void txn_delete(struct txn *t, struct obj *o);
+
+/* Empties the object and gives it another type, same key: what SET and the *STORE commands do to an old value. Drops
+ * elements, marks and the expiry. Emits nothing. */
+void txn_reset(struct txn *t, struct obj *o, enum obj_type type);
+
+/* Sets the expiry (unix ms; 0 = none) and keeps the counts. Emits nothing. */
+void txn_expire(struct txn *t, struct obj *o, msec_t expire_ms);
+
+/* Adds one effect about o's key (o may have been changed or created in this transaction). Words are copied. */
+void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t count);
+#define TXN_EFFECT(t, o, ...)                                                         \
+    txn_effect((t), (o), (const struct slice[]){__VA_ARGS__},                          \
+               sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice))
+
+/* True once this command has changed anything (since txn_begin or the last txn_command_end). */
+bool txn_has_changes(const struct txn *t);
+
+/* Unix time in ms, frozen for the whole transaction; and a seeded generator. */
+msec_t txn_now(const struct txn *t);
+struct rng *txn_rng(struct txn *t);
+
+/* The logical database, and a change of it inside EXEC (SELECT). */
+unsigned txn_db(const struct txn *t);
+void txn_select(struct txn *t, unsigned db);
+
+/* True in replay and on a replica: nothing expires by the clock, limits are not enforced. */
+bool txn_is_replay(const struct txn *t);
+
+/* ---- Rows of BIG objects. All are sorted as engine/key/row.h says; reads see the writes of this transaction. ---- */
+
+/* PACKED (or PLAIN) to BIG: the object gets an id and no elements; first take out what the value held. */
+enum err txn_make_big(struct txn *t, struct obj *o) WARN_UNUSED;
+
+/* Named elements (hash fields, set members, sorted-set members). *value borrows until the next call of a txn_ row function. */
+enum err txn_element_get(struct txn *t, struct obj *o, struct slice name, struct slice *value) WARN_UNUSED;
+void txn_element_put(struct txn *t, struct obj *o, struct slice name, struct slice value);
+void txn_element_delete(struct txn *t, struct obj *o, struct slice name);
+
+/* Indexed elements (lists, string chunks). */
+enum err txn_index_get(struct txn *t, struct obj *o, uint64_t index, struct slice *value) WARN_UNUSED;
+void txn_index_put(struct txn *t, struct obj *o, uint64_t index, struct slice value);
+void txn_index_delete(struct txn *t, struct obj *o, uint64_t index);
+
+/* Score rows (sorted sets). */
+void txn_score_put(struct txn *t, struct obj *o, double score, struct slice member);
+void txn_score_delete(struct txn *t, struct obj *o, double score, struct slice member);
+
+/*
+ * A walk over the rows of a BIG object, in order or backwards. It sees the rows as they were when it was opened, so
+ * the object may be changed meanwhile. Usage:
+ *
+ *     struct txn_cursor c;
+ *     TRY(txn_elements(t, o, 0, &c));
+ *     while ((e = txn_cursor_next(&c)) == OK) ... c.name, c.value ...      (borrowed until the next call)
+ *     txn_cursor_close(&c);
+ *     if (e != ERR_NOT_FOUND) return e;                                    (ERR_NOT_FOUND is the end)
+ */
+struct txn_cursor {
+    struct slice name;  /* named elements, scores */
+    struct slice value;
+    uint32_t hash;      /* named elements */
+    uint64_t index;     /* indexed elements */
+    double score;       /* scores */
+    struct txn *txn;    /* the rest is private */
+    void *iterator;
+    int kind;
+    bool reverse, started;
+};
+
+/* From the first name whose hash is at or beyond from_hash. */
+enum err txn_elements(struct txn *t, struct obj *o, uint32_t from_hash, struct txn_cursor *c) WARN_UNUSED;
+/* From `index` on; reverse: from `index` downwards. */
+enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse, struct txn_cursor *c) WARN_UNUSED;
+/* From (score, member) on, inclusive; reverse: downwards. For a whole walk use -inf and an empty member, or +inf and
+ * TXN_MEMBER_LAST when reverse. */
+enum err txn_scores(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
+                    struct txn_cursor *c) WARN_UNUSED;
+#define TXN_MEMBER_LAST ((struct slice){NULL, SIZE_MAX}) /* behind every member of that score */
+enum err txn_cursor_next(struct txn_cursor *c) WARN_UNUSED;
+void txn_cursor_close(struct txn_cursor *c);
+
+/* ---- What the executor (server/run) and replay use ---- */
+
+struct txn_options {
+    msec_t now_ms;
+    unsigned db;
+    bool may_wait; /* may this thread wait for the disk and for locks? */
+    bool replay;
+};
+
+/* One per thread that executes commands; NULL only for lack of memory. */
+struct txn *txn_new(struct set *set, uint64_t seed);
+void txn_free(struct txn *t);
+
+/*
+ * Locks the slots (sorted ascending, no doubles; count may be 0) and starts. Without may_wait a held lock gives
+ * ERR_BUSY after a short spin and nothing is held.
+ */
+enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struct txn_options *options) WARN_UNUSED;
+
+/*
+ * The end of one command of the transaction. If it changed something and emitted no effect, logs its words; `raw` is
+ * the RESP array as it came (preferred when not empty), else it is built from words.
+ */
+void txn_command_end(struct txn *t, struct slice raw, const struct slice *words, size_t count);
+
+/*
+ * Hands the frame to the log, stamps the objects, lands the rows. *end: the log position that the reply must wait for
+ * (0: nothing was changed). In replay nothing is logged: the effect at `replay_lsn` is what is being redone.
+ */
+enum err txn_commit(struct txn *t, lsn_t *end) WARN_UNUSED;
+void txn_replay_at(struct txn *t, lsn_t lsn);
+
+/* Unlocks. After ERR_COLD or ERR_BUSY of a command: txn_end without txn_commit. */
+void txn_end(struct txn *t);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * call.h - what a command function gets: its words, a transaction, a place for the reply.
+ *
+ * A command parses its words, calls the type, writes one reply. It never sees a connection, a commit or a clock.
+ * It returns OK after exactly one reply; ERR_REPLIED after an error reply of its own (reply_error and friends return
+ * it); ERR_COLD or ERR_BUSY with nothing written and nothing changed; any other error is turned into the RESP error
+ * by the executor (server/run/errors.c).
+ */
+#ifndef CAIRN_SERVER_RUN_CALL_H
+#define CAIRN_SERVER_RUN_CALL_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "engine/set/txn.h"
+#include "server/run/reply.h"
+
+struct session; /* the client's state: server/run/session.h */
+struct node;    /* the composed server: server/node.h */
+
+struct call {
+    const struct command *command;
+    size_t argc;
+    const struct slice *argv; /* argv[0] is the name as sent; borrowed until the command returns */
+    struct slice raw;         /* the request's bytes, or empty */
+    struct txn *txn;          /* the keys' slots are locked; NULL for commands flagged COMMAND_NO_TXN */
+    struct reply *reply;
+    struct session *session;
+    struct node *node;
+    struct buf *scratch;      /* free for the command's use; empty at its start */
+};
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * command.h - commands are data: a row per command binds a name to its function and its facts.
+ *
+ * Each type has one table (server/cmd/cmd_hash.c: cmd_hash_table). The facts that Redis publishes about a command
+ * (arity, flags, key positions, categories, summary) come from server/cmd/commands.tsv, compiled in at build time.
+ */
+#ifndef CAIRN_SERVER_RUN_COMMAND_H
+#define CAIRN_SERVER_RUN_COMMAND_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct call;
+
+enum { /* How the executor runs it, beyond what the facts say. */
+    COMMAND_NO_TXN = 1,  /* touches no keys through a transaction: PING, CONFIG, SCAN, DBSIZE, FLUSHALL ... */
+    COMMAND_SLOW = 2,    /* may take long or wait for the disk: always run on a pool thread (KEYS, SCAN, SAVE) */
+    COMMAND_CONNECTION = 4, /* changes the connection itself; run by server/run directly (MULTI, EXEC, AUTH, HELLO, QUIT) */
+    COMMAND_COLD_EXEC = 8, /* inside MULTI it needs all slots (RANDOMKEY-like); refused in EXEC when not set and NO_TXN */
+};
+
+struct command_binding {
+    const char *name; /* lower case; a subcommand is "config|get" */
+    enum err (*run)(struct call *c);
+    unsigned how;     /* COMMAND_* */
+};
+
+struct command_table {
+    const struct command_binding *rows;
+    size_t count;
+};
+
+#define COMMAND_TABLE(rows_) {(rows_), sizeof(rows_) / sizeof(rows_)[0]}
+
+#endif
