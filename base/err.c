@@ -30,7 +30,8 @@ enum err err_context(enum err e, const char *format, ...)
     vsnprintf(before, sizeof before, format, args);
     va_end(args);
     snprintf(whole, sizeof whole, "%s: %s", before, text);
-    snprintf(text, sizeof text, "%.*s", TEXT_BYTES_MAX - 1, whole);
+    whole[TEXT_BYTES_MAX - 1] = '\0';
+    memcpy(text, whole, TEXT_BYTES_MAX);
     return e;
 }
 

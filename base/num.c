@@ -112,39 +112,56 @@ size_t num_format_u64(char out[NUM_TEXT_MAX], uint64_t value)
 
 size_t num_format_i64(char out[NUM_TEXT_MAX], int64_t value)
 {
+    char digits[NUM_TEXT_MAX];
+    size_t size;
+
     if (value >= 0)
         return num_format_u64(out, (uint64_t)value);
+    size = num_format_u64(digits, 0 - (uint64_t)value);
     out[0] = '-';
-    return 1 + num_format_u64(out + 1, 0 - (uint64_t)value);
+    memcpy(out + 1, digits, size < NUM_TEXT_MAX - 1 ? size : NUM_TEXT_MAX - 1);
+    return 1 + size;
 }
 
-/* "1e-05" -> digits and exponent, printed plainly where Redis 7.2 does: exponents -6 .. 20. */
-static size_t plain_or_exponent(char *out, const char *text)
+/*
+ * The shortest digits that read back equal, laid out as Redis 7.2 does: value = digits * 10^scale; plain when the
+ * number is short that way, otherwise d.ddde+N.
+ */
+static size_t shortest(char *out, double value)
 {
-    const char *e = strchr(text, 'e');
-    char digits[32];
+    char text[NUM_TEXT_MAX], digits[32] = "";
     size_t n = 0, at = 0;
-    int exponent = atoi(e + 1);
-    const char *p = text;
+    int exponent, scale;
 
-    if (*p == '-')
-        out[at++] = *p++;
-    for (; p < e; p++)
-        if (*p != '.')
-            digits[n++] = *p;
-    if (exponent < 0 && exponent >= -7) {
-        at += (size_t)sprintf(out + at, "0.");
-        for (int i = -1; i > exponent; i--)
-            out[at++] = '0';
-        memcpy(out + at, digits, n);
-        return at + n;
+    for (int precision = 0; precision <= 16; precision++) {
+        snprintf(text, sizeof text, "%.*e", precision, value);
+        if (strtod(text, NULL) == value)
+            break;
     }
-    if (exponent >= 0 && exponent < 21 && n <= (size_t)exponent + 1) {
+    for (const char *p = text; *p != 'e'; p++)
+        if (*p >= '0' && *p <= '9')
+            digits[n++] = *p;
+    exponent = atoi(strchr(text, 'e') + 1);
+    scale = exponent - (int)n + 1;
+    if (text[0] == '-')
+        out[at++] = '-';
+    if (scale >= 0 && exponent < (int)n + 7) {
         memcpy(out + at, digits, n);
-        at += n;
-        for (size_t i = n; i < (size_t)exponent + 1; i++)
+        memset(out + at + n, '0', (size_t)scale);
+        return at + n + (size_t)scale;
+    }
+    if (scale < 0 && (scale > -7 || abs(exponent) < 4)) {
+        size_t whole = exponent >= 0 ? (size_t)exponent + 1 : 0;
+
+        memcpy(out + at, digits, whole);
+        at += whole;
+        if (whole == 0)
             out[at++] = '0';
-        return at;
+        out[at++] = '.';
+        for (int i = exponent + 1; i < 0; i++)
+            out[at++] = '0';
+        memcpy(out + at, digits + whole, n - whole);
+        return at + n - whole;
     }
     out[at++] = digits[0];
     if (n > 1) {
@@ -157,8 +174,6 @@ static size_t plain_or_exponent(char *out, const char *text)
 
 size_t num_format_double(char out[NUM_TEXT_MAX], double value)
 {
-    char text[NUM_TEXT_MAX];
-
     if (isinf(value))
         return (size_t)sprintf(out, value > 0 ? "inf" : "-inf");
     if (isnan(value))
@@ -167,34 +182,7 @@ size_t num_format_double(char out[NUM_TEXT_MAX], double value)
         return (size_t)sprintf(out, signbit(value) ? "-0" : "0");
     if (value > -9.2e18 && value < 9.2e18 && value == (double)(int64_t)value)
         return num_format_i64(out, (int64_t)value);
-    for (int precision = 0; precision <= 16; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    {
-        /* Between 1e-7 and 1e21 with a fraction: plain digits, when the exponent form is not what Redis prints. */
-        const char *e = strchr(text, 'e');
-        int exponent = atoi(e + 1);
-        size_t n = 0;
-        char digits[32];
-        const char *p = text;
-        size_t at = 0;
-
-        if (*p == '-')
-            out[at++] = *p++;
-        for (; p < e; p++)
-            if (*p != '.')
-                digits[n++] = *p;
-        if (exponent >= 0 && exponent < 17 && n > (size_t)exponent + 1 && !(exponent > 7)) {
-            memcpy(out + at, digits, (size_t)exponent + 1);
-            at += (size_t)exponent + 1;
-            out[at++] = '.';
-            memcpy(out + at, digits + exponent + 1, n - (size_t)exponent - 1);
-            return at + n - (size_t)exponent - 1;
-        }
-    }
-    return plain_or_exponent(out, text);
+    return shortest(out, value);
 }
 
 size_t num_format_long_double(char out[NUM_LONG_TEXT_MAX], long double value)
