@@ -23,13 +23,13 @@ enum err err_set(enum err e, const char *format, ...)
 
 enum err err_context(enum err e, const char *format, ...)
 {
-    char before[TEXT_BYTES_MAX], whole[2 * TEXT_BYTES_MAX];
+    char before[TEXT_BYTES_MAX], whole[2 * TEXT_BYTES_MAX + 2];
     va_list args;
 
     va_start(args, format);
     vsnprintf(before, sizeof before, format, args);
     va_end(args);
-    snprintf(whole, sizeof whole, "%s: %s", before, text);
+    snprintf(whole, sizeof whole, "%s: %.*s", before, TEXT_BYTES_MAX - 1, text);
     whole[TEXT_BYTES_MAX - 1] = '\0';
     memcpy(text, whole, TEXT_BYTES_MAX);
     return e;
