@@ -15,7 +15,9 @@
 struct journal_effect {
     uint32_t bytes;   /* of RESP text, in order; MULTI and EXEC around a frame of several are effects of slot SLOT_NODE */
     slot_t slot;      /* SLOT_NODE: no key (MULTI, EXEC, PING, SELECT, FLUSHDB ...) */
+    uint16_t db;      /* the logical database it is about */
     uint16_t kind;    /* enum journal_kind */
+    uint16_t spare;   /* zero */
     int32_t keys;     /* change of the slot's number of keys */
     int32_t expires;  /* change of the slot's number of keys with an expiry */
 };
@@ -34,10 +36,12 @@ struct journal {
     void *context;
     /*
      * Appends one atomic frame and returns the position in front of its first effect; the frame ends at that plus the
-     * sum of the effects' bytes (the log itself may put a SELECT before them). Never fails: a log that cannot write
-     * ends the process when the bytes are due. Called with slot locks held; does no I/O.
+     * sum of the effects' bytes. The log itself puts a SELECT effect before them when the first one's db differs from
+     * the db of the last effect it has; a change of db inside a frame is the caller's (a SELECT effect, JOURNAL_MARK).
+     * Never fails: a log that cannot write ends the process when the bytes are due. Called with slot locks held; does
+     * no I/O.
      */
-    lsn_t (*append)(void *context, unsigned db, const struct journal_effect *effects, size_t count, struct slice text);
+    lsn_t (*append)(void *context, const struct journal_effect *effects, size_t count, struct slice text);
     /* The position behind the last appended frame. */
     lsn_t (*tail)(void *context);
     /* Returns when everything up to lsn is on stable storage. */
