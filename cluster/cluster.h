@@ -1,0 +1,224 @@
+/*
+ * cluster.h - the cluster core: events in, an ordered list of actions out. No sockets, clock, threads or files.
+ *
+ *     struct cluster_actions todo = cluster_step(core, &event, now);
+ *     for (i = 0; i < todo.count; i++) obey(&todo.list[i]);        in order, always
+ *
+ * The order of actions is the contract: a CLUSTER_PERSIST with `sync` set must be durable before any action behind it
+ * is obeyed, and before a command's reply leaves. A driver that cannot make it durable must stop the process.
+ *
+ * Links are numbers. The core picks the ids of outbound links (CLUSTER_CONNECT); the driver picks those of inbound ones
+ * and sets CLUSTER_LINK_INBOUND in them. An id is never used twice. After CLUSTER_CLOSE or CLUSTER_EVENT_LINK_DOWN
+ * neither side speaks of the link again; an event for a link that the core does not know is ignored.
+ *
+ * Threads: none here. The driver holds one lock around cluster_step and around everything that reads the core
+ * (report.h); workers route by a published struct cluster_map (routing.h) and take no lock.
+ *
+ * Time: `now` is unix time in milliseconds and should not jump: take the wall clock at start and advance it by the
+ * monotonic one. A `now` before the last one counts as the last one.
+ */
+#ifndef CAIRN_CLUSTER_CLUSTER_H
+#define CAIRN_CLUSTER_CLUSTER_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/types.h"
+
+enum {
+    CLUSTER_ID_SIZE = 40,       /* a node id: lower-case hex, on the wire without terminator */
+    CLUSTER_IP_SIZE = 46,       /* a numeric address with its terminator, as on the wire */
+    CLUSTER_NAME_SIZE = 256,    /* host name, node name, with terminator */
+    CLUSTER_TICK_MS = 100,      /* the driver's timer */
+    CLUSTER_PORT_INCREMENT = 10000,
+    CLUSTER_MESSAGE_MAX = 512 * 1024 * 1024 + 4096, /* the longest bus message that is accepted, bytes */
+};
+
+typedef uint64_t link_t;
+#define CLUSTER_LINK_NONE ((link_t)0)
+#define CLUSTER_LINK_INBOUND ((link_t)1 << 63)
+
+struct cluster; /* opaque; one per process, hundreds in the simulator */
+
+/* ---- Configuration -------------------------------------------------------------------------------------------- */
+
+enum cluster_endpoint { CLUSTER_ENDPOINT_IP, CLUSTER_ENDPOINT_HOSTNAME, CLUSTER_ENDPOINT_UNKNOWN };
+
+/* The cluster-* directives, named as in redis.conf. cluster_config_default fills in Redis' defaults. */
+struct cluster_config {
+    uint16_t port;     /* what clients connect to in plain text; 0: none */
+    uint16_t tls_port; /* 0: none */
+    uint16_t bus_port; /* where the bus listens; 0: base port + 10000 */
+    bool tls_cluster;  /* the base port of the bus and of gossip is the TLS port */
+    char announce_ip[CLUSTER_IP_SIZE]; /* "": learnt from peers */
+    uint16_t announce_port, announce_tls_port, announce_bus_port; /* 0: the listening one */
+    char announce_hostname[CLUSTER_NAME_SIZE];
+    char announce_human_nodename[CLUSTER_NAME_SIZE];
+    enum cluster_endpoint preferred_endpoint;
+    msec_t node_timeout_ms;       /* 15000 */
+    int replica_validity_factor;  /* 10 */
+    int migration_barrier;        /* 1 */
+    bool allow_replica_migration; /* yes */
+    bool require_full_coverage;   /* yes */
+    bool replica_no_failover;     /* no */
+    bool allow_reads_when_down;   /* no */
+    bool allow_pubsubshard_when_down; /* yes */
+};
+
+void cluster_config_default(struct cluster_config *config);
+
+/* How the core asks about data. The answers may be a moment old; they are used for refusals and for SLOT_LOST only. */
+struct cluster_keys {
+    uint64_t (*count)(void *context, slot_t slot); /* keys in the slot; NULL: no keys anywhere */
+    void *context;
+};
+
+struct cluster_options {
+    uint64_t seed;              /* of all chance inside: ids, gossip draws; must differ between nodes */
+    struct slice nodes_conf;    /* what was last persisted; empty at the first start; read during cluster_new only */
+    struct cluster_config config;
+    struct cluster_keys keys;
+    bool replication; /* the driver obeys REPLICATE/PROMOTE/PAUSE; false: this node stays a master, REPLICATE is refused */
+    unsigned planted_bugs; /* CLUSTER_BUG_*: only for the simulator's own test */
+};
+
+/* Faults that the simulator must find (tests/sim). Never set elsewhere. */
+enum {
+    CLUSTER_BUG_VOTE_NOT_PERSISTED = 1,   /* the vote leaves before it is durable */
+    CLUSTER_BUG_OLD_CLAIM_WINS = 2,       /* a claim with an older epoch takes a slot */
+    CLUSTER_BUG_NO_COLLISION_RULE = 4,    /* two masters keep one epoch */
+    CLUSTER_BUG_EPOCH_NOT_PERSISTED = 8,  /* a new config epoch leaves before it is durable */
+};
+
+/* ERR_CORRUPT with text if nodes_conf does not parse. At the first start a random id is made. Free with cluster_free. */
+enum err cluster_new(const struct cluster_options *options, struct cluster **out) WARN_UNUSED;
+void cluster_free(struct cluster *c);
+
+/* ---- Events --------------------------------------------------------------------------------------------------- */
+
+enum cluster_event_type {
+    CLUSTER_EVENT_START,         /* once, first: checks the data against the slots, persists a new node's id */
+    CLUSTER_EVENT_TICK,          /* every CLUSTER_TICK_MS */
+    CLUSTER_EVENT_LINK_UP,       /* link: a CLUSTER_CONNECT succeeded */
+    CLUSTER_EVENT_LINK_FAILED,   /* link: a CLUSTER_CONNECT failed */
+    CLUSTER_EVENT_LINK_ACCEPTED, /* link, local_ip, peer_ip: a peer connected to the bus port */
+    CLUSTER_EVENT_LINK_DOWN,     /* link, overflow: closed by the peer, by an I/O error or by the send buffer's limit */
+    CLUSTER_EVENT_MESSAGE,       /* link, bytes: one whole message as cut by cluster_frame */
+    CLUSTER_EVENT_COMMAND,       /* command: the reply is in struct cluster_actions */
+    CLUSTER_EVENT_PUBLISH,       /* channel, bytes, sharded: tell the other nodes (local delivery is the caller's) */
+    CLUSTER_EVENT_CONFIG,        /* config: CONFIG SET of a cluster-* directive */
+    CLUSTER_EVENT_REPLICATION,   /* offset, link_down_ms, loading: where this node's stream stands */
+    CLUSTER_EVENT_CLAIM,         /* slots taken over by an atomic migration: bump epoch, claim, persist, broadcast */
+};
+
+enum cluster_command_type {
+    CLUSTER_CMD_MEET,
+    CLUSTER_CMD_ADDSLOTS,
+    CLUSTER_CMD_ADDSLOTSRANGE,
+    CLUSTER_CMD_DELSLOTS,
+    CLUSTER_CMD_DELSLOTSRANGE,
+    CLUSTER_CMD_FLUSHSLOTS,
+    CLUSTER_CMD_SETSLOT,
+    CLUSTER_CMD_FORGET,
+    CLUSTER_CMD_RESET,
+    CLUSTER_CMD_SET_CONFIG_EPOCH,
+    CLUSTER_CMD_BUMPEPOCH,
+    CLUSTER_CMD_SAVECONFIG,
+    CLUSTER_CMD_COUNT_FAILURE_REPORTS,
+    CLUSTER_CMD_REPLICATE,
+    CLUSTER_CMD_FAILOVER,
+};
+
+/* The words behind `CLUSTER <subcommand>`, parsed and checked by the core so that the error texts stand once. */
+struct cluster_command {
+    enum cluster_command_type type;
+    size_t argc;              /* words behind the subcommand */
+    const struct slice *argv; /* borrowed during the step */
+};
+
+struct cluster_event {
+    enum cluster_event_type type;
+    link_t link;
+    struct slice bytes;
+    struct slice channel;
+    bool sharded;
+    bool overflow;        /* LINK_DOWN because of cluster-link-sendbuf-limit */
+    const char *local_ip; /* LINK_ACCEPTED: the address the peer connected to, numeric; borrowed during the step */
+    const char *peer_ip;  /* LINK_ACCEPTED: where the peer comes from, numeric */
+    const struct cluster_command *command;
+    const struct cluster_config *config;
+    const slot_t *slots; /* CLAIM */
+    size_t slot_count;
+    uint64_t offset;     /* REPLICATION: a master's stream offset, a replica's processed offset */
+    msec_t link_down_ms; /* REPLICATION, as a replica: how long the master's link has been down; 0: up */
+    bool loading;        /* REPLICATION: the data set is not whole, so this node is not electable */
+};
+
+/* ---- Actions -------------------------------------------------------------------------------------------------- */
+
+enum cluster_action_type {
+    CLUSTER_CONNECT,   /* link, ip, port: connect; answer with LINK_UP or LINK_FAILED */
+    CLUSTER_CLOSE,     /* link: flush nothing, close; no LINK_DOWN follows */
+    CLUSTER_SEND,      /* link, bytes: one whole message; a connecting link is never written to */
+    CLUSTER_PERSIST,   /* bytes: the new nodes.conf. sync: durable before anything behind it, and before the reply */
+    CLUSTER_STATE,     /* ok: cluster_state changed; publish a new map; if !ok, blocked clients get CLUSTERDOWN */
+    CLUSTER_MAP,       /* slot owners, addresses, roles or migration marks changed: publish a new cluster_map */
+    CLUSTER_SLOT_LOST, /* slot: another node owns it now, and it had keys here: drop them */
+    CLUSTER_FLUSH_DATA, /* RESET of a replica: drop all keys */
+    CLUSTER_DELIVER,   /* channel, bytes, sharded: a PUBLISH from another node for this node's subscribers */
+    CLUSTER_REPLICATE, /* node, ip, port: this node is now a replica of that one (only with options.replication) */
+    CLUSTER_PROMOTE,   /* this node is a master now: stop replicating, new history, keep the data */
+    CLUSTER_PAUSE,     /* until_ms: a manual failover: hold client writes until then; 0: go on */
+    CLUSTER_LOG,       /* level (enum log_level), text: an event for the log */
+};
+
+struct cluster_action {
+    enum cluster_action_type type;
+    link_t link;
+    struct slice bytes;   /* borrowed until the next step */
+    struct slice channel; /* borrowed until the next step */
+    const char *text;     /* CONNECT, REPLICATE: ip; LOG: the line. Borrowed until the next step */
+    char node[CLUSTER_ID_SIZE + 1];
+    uint16_t port;
+    slot_t slot;
+    bool sync;
+    bool ok;
+    bool sharded;
+    int level;
+    msec_t until_ms;
+};
+
+enum cluster_reply_type { CLUSTER_REPLY_NONE, CLUSTER_REPLY_OK, CLUSTER_REPLY_STATUS, CLUSTER_REPLY_INTEGER, CLUSTER_REPLY_ERROR };
+
+/* The answer to a COMMAND event. It leaves after all actions of the step are obeyed. */
+struct cluster_reply {
+    enum cluster_reply_type type;
+    int64_t integer;
+    const char *text; /* STATUS, and ERROR with its code: "ERR Unknown node ..."; borrowed until the next step */
+};
+
+struct cluster_actions {
+    const struct cluster_action *list; /* borrowed until the next step */
+    size_t count;
+    struct cluster_reply reply;
+};
+
+struct cluster_actions cluster_step(struct cluster *c, const struct cluster_event *event, msec_t now);
+
+/* ---- For the driver ------------------------------------------------------------------------------------------- */
+
+/*
+ * Looks at the bytes read from a link: OK and the size of the first whole message; ERR_AGAIN if more bytes are needed;
+ * ERR_PROTOCOL if the link must be closed (bad signature or length).
+ */
+enum err cluster_frame(struct slice bytes, size_t *size) WARN_UNUSED;
+
+/* This node's id, 40 characters and a terminator; borrowed, changes with RESET HARD only. */
+const char *cluster_my_id(const struct cluster *c);
+
+/* cluster_state as last announced by CLUSTER_STATE; false until the start-up delay has passed. */
+bool cluster_is_ok(const struct cluster *c);
+
+/* The bus port to listen on, and the port that peers are told. */
+uint16_t cluster_bus_port(const struct cluster_config *config);
+
+#endif
