@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/types.h"
 #include "engine/set/txn.h"
 #include "server/run/reply.h"
 
@@ -27,6 +28,8 @@ struct call {
     struct session *session;
     struct node *node;
     struct buf *scratch;      /* free for the command's use; empty at its start */
+    lsn_t wait_for;           /* see call_wait_for (server/node.h) */
+    struct executor *executor; /* server/run only */
 };
 
 #endif

@@ -16,7 +16,10 @@ enum { /* How the executor runs it, beyond what the facts say. */
     COMMAND_NO_TXN = 1,  /* touches no keys through a transaction: PING, CONFIG, SCAN, DBSIZE, FLUSHALL ... */
     COMMAND_SLOW = 2,    /* may take long or wait for the disk: always run on a pool thread (KEYS, SCAN, SAVE) */
     COMMAND_CONNECTION = 4, /* changes the connection itself; run by server/run directly (MULTI, EXEC, AUTH, HELLO, QUIT) */
-    COMMAND_COLD_EXEC = 8, /* inside MULTI it needs all slots (RANDOMKEY-like); refused in EXEC when not set and NO_TXN */
+    COMMAND_COLD_EXEC = 8, /* NO_TXN, and takes slot locks itself (RANDOMKEY, SCAN, FLUSHALL): inside EXEC it runs between
+                            * two frames, with no slot locked */
+    COMMAND_ALL_SLOTS = 16, /* in a transaction that holds every slot */
+    COMMAND_ALONE = 32,     /* NO_TXN, takes no slot lock and is quick: inside EXEC it runs with the slots locked */
 };
 
 struct command_binding {

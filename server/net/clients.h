@@ -1,0 +1,123 @@
+/*
+ * clients.h - every connection, as other threads may see it and act on it: CLIENT LIST, KILL, PAUSE, MONITOR, pushes.
+ *
+ * Threads: every function may be called from any thread. The registry's lock is a leaf: nothing else is taken under
+ * it, except a worker's inbox. What a client does all the time is in relaxed atomics written by its worker only; names
+ * are under the registry's lock.
+ */
+#ifndef CAIRN_SERVER_NET_CLIENTS_H
+#define CAIRN_SERVER_NET_CLIENTS_H
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/types.h"
+
+struct clients;
+struct client;
+struct worker;
+struct conn;
+struct session;
+struct command;
+
+enum client_kind { CLIENT_NORMAL = 1, CLIENT_PUBSUB = 2, CLIENT_REPLICA = 4, CLIENT_PRIMARY = 8 };
+enum client_flag {
+    CLIENT_FLAG_MULTI = 1 << 0,
+    CLIENT_FLAG_BLOCKED = 1 << 1,
+    CLIENT_FLAG_MONITOR = 1 << 2,
+    CLIENT_FLAG_PUBSUB = 1 << 3,
+    CLIENT_FLAG_REPLICA = 1 << 4,
+    CLIENT_FLAG_PRIMARY = 1 << 5,
+    CLIENT_FLAG_CLOSING = 1 << 6,
+    CLIENT_FLAG_READONLY = 1 << 7,
+    CLIENT_FLAG_UNIX = 1 << 8,
+    CLIENT_FLAG_TRACKING = 1 << 9,
+    CLIENT_FLAG_NO_EVICT = 1 << 10,
+    CLIENT_FLAG_NO_TOUCH = 1 << 11,
+    CLIENT_FLAG_DIRTY = 1 << 12, /* a watched key changed, or queueing failed */
+    CLIENT_FLAG_TLS = 1 << 13,
+};
+
+/* One line of CLIENT LIST. Strings are owned by the snapshot. */
+struct client_snapshot {
+    uint64_t id;
+    char address[64], local_address[64]; /* ip:port, [v6]:port, path:0 */
+    int fd;
+    char *name, *library_name, *library_version, *user; /* never NULL */
+    int64_t age_s, idle_s;
+    unsigned flags; /* enum client_flag */
+    enum client_kind kind;
+    unsigned db, subscriptions, patterns, shard_subscriptions, watched;
+    int multi;      /* queued commands; -1 outside MULTI */
+    uint64_t query_bytes, query_free, multi_bytes, output_bytes, memory;
+    uint64_t received, sent, commands;
+    const char *command; /* "get", "config|get", or NULL */
+    int protocol;
+};
+void client_snapshot_free(struct client_snapshot *s); /* its strings */
+
+/* ---- Looking ---- */
+
+size_t clients_count(struct clients *c);
+typedef void clients_each(void *context, const struct client_snapshot *s);
+/* In order of id; `each` is called without the registry's lock, on a snapshot taken under it. */
+void clients_list(struct clients *c, clients_each *each, void *context);
+/* ERR_NOT_FOUND: no such client. The caller frees the snapshot. */
+enum err clients_look(struct clients *c, uint64_t id, struct client_snapshot *out) WARN_UNUSED;
+
+uint64_t client_id(const struct client *c);
+const char *client_address(const struct client *c);       /* constant */
+const char *client_local_address(const struct client *c); /* constant */
+
+/* ---- Names ---- */
+
+enum client_text { CLIENT_NAME, CLIENT_LIBRARY_NAME, CLIENT_LIBRARY_VERSION, CLIENT_USER };
+void client_set_text(struct client *c, enum client_text which, struct slice text);
+void client_get_text(struct client *c, enum client_text which, struct buf *out); /* appends */
+
+/* ---- Acting ---- */
+
+/* Which clients a kill is for; zero fields do not filter. */
+struct client_filter {
+    uint64_t id;
+    const char *address, *local_address, *user;
+    unsigned kinds;     /* enum client_kind, or-ed */
+    uint64_t not_id;    /* leave this one alone (SKIPME) */
+    int64_t max_age_s;  /* only those at least this old */
+};
+/* Closes them soon, after what they were already told; returns how many. */
+size_t clients_kill(struct clients *c, const struct client_filter *filter);
+
+enum client_pause { CLIENT_PAUSE_NONE, CLIENT_PAUSE_WRITE, CLIENT_PAUSE_ALL };
+/* Until then (unix ms) commands that may write, or all, wait. A longer pause in force stays; ALL wins over WRITE. */
+void clients_pause(struct clients *c, enum client_pause what, msec_t until_ms);
+void clients_unpause(struct clients *c);
+enum client_pause clients_paused(struct clients *c, msec_t now_ms);
+
+/* Sends bytes of their own (a push, a pub/sub message, a MONITOR line) behind what the client was told so far. */
+void client_push(struct client *c, struct slice bytes);
+
+/* Holds the struct beyond the connection; pushes to a closed connection are dropped. */
+struct client *client_ref(struct client *c);
+void client_unref(struct client *c);
+bool client_is_open(const struct client *c);
+
+/* By id; a reference, or NULL. */
+struct client *clients_find(struct clients *c, uint64_t id);
+
+/* Ends a blocking command: with a timeout's reply, or with an error. False: the client was not blocked. */
+bool clients_unblock(struct clients *c, uint64_t id, bool with_error);
+
+/* ---- Figures (INFO clients, stats) ---- */
+
+struct clients_figures {
+    uint64_t connected, blocked, pubsub, monitors, replicas, maxclients, tracking;
+    uint64_t accepted, rejected, reads, writes, received, sent; /* since the start */
+    uint64_t memory_normal, memory_replicas, output_longest, input_largest;
+    uint64_t output_limit_closes, query_limit_closes;
+};
+void clients_figures(struct clients *c, struct clients_figures *out);
+void clients_figures_reset(struct clients *c); /* CONFIG RESETSTAT: the counters */
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * node.h - the composed server, as commands and the server's rooms see it.
+ *
+ * One struct node per process, made by main.c. Others keep a pointer to it and ask through the functions here; what
+ * they add to command execution they add as hooks, set before node_run and constant afterwards.
+ */
+#ifndef CAIRN_SERVER_NODE_H
+#define CAIRN_SERVER_NODE_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/types.h"
+
+struct node;
+struct set;
+struct store;
+struct wal;
+struct journal;
+struct config;
+struct clients;
+struct registry;
+struct pool;
+struct stats;
+struct session;
+struct command;
+struct call;
+struct txn;
+struct reply;
+
+/* ---- What the node is made of (all set before the first command runs, constant afterwards) ---- */
+
+struct set *node_set(struct node *n);
+struct store *node_store(struct node *n);
+struct wal *node_wal(struct node *n);
+const struct journal *node_journal(struct node *n);
+struct config *node_config(struct node *n);       /* NULL when composed without one (tests) */
+struct clients *node_clients(struct node *n);
+const struct registry *node_registry(struct node *n);
+struct stats *node_stats(struct node *n);
+struct pool *node_pool(struct node *n);
+
+unsigned node_databases(const struct node *n);    /* logical databases; SELECT is bounded by it */
+bool node_is_cluster(const struct node *n);       /* cluster-enabled yes */
+int node_port(const struct node *n);              /* client port, TCP; 0: none */
+int node_tls_port(const struct node *n);
+const char *node_dir(const struct node *n);       /* data directory */
+const char *node_config_file(const struct node *n); /* "" without one */
+const char *node_run_id(const struct node *n);    /* 40 hex characters, new with every start */
+msec_t node_started_ms(const struct node *n);
+size_t node_workers(const struct node *n);
+
+/* Unix time in ms. Inside a command prefer txn_now: it is frozen. */
+msec_t node_now(const struct node *n);
+
+/* ---- Hooks on command execution ---- */
+
+/* A command about to run, or to be queued by MULTI. keys and slots are borrowed for the call. */
+struct gate {
+    struct session *session;
+    const struct command *command;
+    size_t argc;
+    const struct slice *argv;
+    const struct slice *keys;   /* in order of the words */
+    size_t key_count;
+    const slot_t *slots;        /* ascending, no doubles */
+    size_t slot_count;
+    struct txn *txn;            /* not NULL: the slots are locked and keys may be looked up; NULL while queueing */
+    struct reply *reply;
+};
+
+/* OK: go on. ERR_REPLIED: refused, the error is in the reply. ERR_COLD (only with txn): needs the disk. */
+typedef enum err node_gate(void *context, const struct gate *g);
+
+/*
+ * Cluster routing (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, CROSSSLOT). Called for every command with keys, with the slots
+ * locked (so that an owner cannot change between the check and the execution), and once more per command at queueing.
+ */
+void node_set_route(struct node *n, node_gate *route, void *context);
+
+/* Access control: NOAUTH is done before it; this one answers NOPERM. Called without locks. */
+void node_set_permit(struct node *n, node_gate *permit, void *context);
+
+/* The state of the server: READONLY, NOREPLICAS, MASTERDOWN, LOADING, OOM, MISCONF. Called without locks. */
+void node_set_admit(struct node *n, node_gate *admit, void *context);
+
+/* AUTH: OK sets the session's user; ERR_NOT_FOUND is a wrong user or password. user.data NULL: the default user. */
+typedef enum err node_authenticate(void *context, struct session *s, struct slice user, struct slice password);
+/* Called for a new session and by RESET: gives it the default user, and says whether that one needs no password. */
+typedef bool node_default_user(void *context, struct session *s);
+void node_set_authentication(struct node *n, node_authenticate *authenticate, node_default_user *default_user,
+                             void *context);
+
+/* Called when a session with `user` state ends (session->user_context). May be NULL. */
+typedef void node_session_end(void *context, struct session *s);
+void node_set_session_end(struct node *n, node_session_end *end, void *context);
+
+/* ---- Life ---- */
+
+enum shutdown_how { SHUTDOWN_DEFAULT = 0, SHUTDOWN_NOSAVE = 1, SHUTDOWN_SAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };
+
+/* Asks the main thread for a clean stop: returns at once. Any thread. */
+void node_shutdown(struct node *n, unsigned how);
+/* False if no stop is under way. */
+bool node_shutdown_abort(struct node *n);
+bool node_is_stopping(const struct node *n);
+
+/* ---- Durability ---- */
+
+/* Returns when a reply that depends on everything up to `lsn` may leave, as appendfsync says. */
+enum err node_await(struct node *n, lsn_t lsn) WARN_UNUSED;
+
+/* For commands flagged COMMAND_NO_TXN that changed something: the reply waits for this log position. */
+void call_wait_for(struct call *c, lsn_t lsn);
+
+/* The part of maxmemory that each consumer gets; 0 counts as half of the machine's memory. */
+struct memory_split {
+    uint64_t total;
+    uint64_t set;     /* objects in memory */
+    uint64_t dirty;   /* of which changed and not yet in the store */
+    uint64_t cache;   /* RocksDB's block cache */
+    uint64_t buffers; /* RocksDB's memtables */
+};
+struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes);
+
+#endif
