@@ -1,0 +1,125 @@
+/*
+ * store.h - RocksDB, as Cairn uses it: families of rows, atomic batches, point reads with a tier, SST ingest.
+ *
+ * The only folder that includes RocksDB. RocksDB's own log is off: what reaches a memtable is durable only after a
+ * flush, which nobody but the caller starts (store_flush_begin). One family's flush is atomic; a batch over two families
+ * is not, after a crash. Threads: everything may be called from any thread; a struct batch and a cursor have one user.
+ */
+#ifndef CAIRN_ENGINE_STORE_STORE_H
+#define CAIRN_ENGINE_STORE_STORE_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/types.h"
+
+struct store;
+struct family; /* one column family: one generation of one logical database */
+struct batch;
+struct cursor;
+
+struct store_options {
+    const char *path;
+    uint64_t block_cache_bytes;
+    uint64_t write_buffer_bytes; /* of one memtable, before the caller is expected to flush */
+    int background_jobs;         /* flush and compaction threads; 0: 2 */
+    int max_open_files;          /* -1: all stay open */
+};
+
+enum err store_open(const struct store_options *options, struct store **out) WARN_UNUSED;
+void store_close(struct store *s);
+void store_cache_resize(struct store *s, uint64_t block_cache_bytes);
+
+/* ---- Families ---- */
+
+/* Families are named by a number (uid) and the log position they were born at; of several generations of one uid the
+ * newest is kept at open and the others are dropped. NULL if there is none. */
+struct family *store_family(struct store *s, unsigned uid);
+
+/* Creates a new generation (durable at once) and makes it the current one. The old one, if any, goes to *old. */
+enum err store_family_create(struct store *s, unsigned uid, lsn_t born, struct family **old) WARN_UNUSED;
+
+/* Drops a generation that is no longer current and closes its handle; nobody may use it any more. */
+enum err store_family_drop(struct store *s, struct family *f) WARN_UNUSED;
+lsn_t store_family_born(const struct family *f);
+
+/* ---- Small durable rows beside the families (the order of databases, id limits). On disk when it returns. ---- */
+enum err store_meta_put(struct store *s, struct slice key, struct slice value) WARN_UNUSED;
+
+/* ---- Reading ---- */
+
+enum store_tier {
+    STORE_CACHED,    /* memtables and block cache only: ERR_COLD when the disk would be needed */
+    STORE_DISK,
+    STORE_PERSISTED, /* only what is in SST files */
+};
+
+/* A value pinned in the store's memory until store_value_free. */
+struct store_value {
+    struct slice bytes;
+    void *pin;
+};
+
+/* ERR_NOT_FOUND, ERR_COLD, ERR_IO. */
+enum err store_get(struct store *s, struct family *f, enum store_tier tier, struct slice key, struct store_value *out) WARN_UNUSED;
+enum err store_meta_get(struct store *s, struct slice key, struct store_value *out) WARN_UNUSED;
+void store_value_free(struct store_value *v);
+
+/*
+ * A walk over [lower, upper), as the rows were when it was opened; both are copied. After a seek or step,
+ * cursor_valid; when it is false, cursor_error tells the end (ERR_NOT_FOUND) from ERR_COLD and ERR_IO.
+ */
+enum err cursor_open(struct store *s, struct family *f, enum store_tier tier, struct slice lower, struct slice upper,
+                     struct cursor **out) WARN_UNUSED;
+void cursor_close(struct cursor *c);
+void cursor_seek(struct cursor *c, struct slice key);      /* the first row at or behind key */
+void cursor_seek_back(struct cursor *c, struct slice key); /* the last row at or before key */
+void cursor_next(struct cursor *c);
+void cursor_back(struct cursor *c);
+bool cursor_valid(const struct cursor *c);
+struct slice cursor_key(const struct cursor *c); /* both borrow until the next move */
+struct slice cursor_value(const struct cursor *c);
+enum err cursor_error(const struct cursor *c);
+
+/* ---- Writing ---- */
+
+struct batch *batch_new(void);
+void batch_free(struct batch *b);
+void batch_clear(struct batch *b);
+size_t batch_count(const struct batch *b);
+size_t batch_bytes(const struct batch *b);
+void batch_put(struct batch *b, struct family *f, struct slice key, struct slice value);
+void batch_delete(struct batch *b, struct family *f, struct slice key);
+void batch_delete_range(struct batch *b, struct family *f, struct slice from, struct slice to);
+
+/* Into the memtables, atomically, with RocksDB's log off. A failure other than no memory is fatal to the caller's trust. */
+enum err store_write(struct store *s, struct batch *b) WARN_UNUSED;
+
+/* ---- SST files ---- */
+
+struct sst;
+/* Rows must come in ascending key order. Nothing is left behind on failure. */
+enum err sst_open(struct store *s, const char *path, struct sst **out) WARN_UNUSED;
+enum err sst_put(struct sst *w, struct slice key, struct slice value) WARN_UNUSED;
+enum err sst_delete(struct sst *w, struct slice key) WARN_UNUSED;
+/* Closes the file; at least one row must be in it. */
+enum err sst_finish(struct sst *w, uint64_t *bytes) WARN_UNUSED;
+void sst_free(struct sst *w);
+
+/* Moves the file in; durable when it returns. ERR_AGAIN if it overlaps a memtable (flush first). */
+enum err store_ingest(struct store *s, struct family *f, const char *path) WARN_UNUSED;
+const char *store_path(const struct store *s);
+
+/* ---- Durability ---- */
+
+/* Switches every family's memtable and starts flushing them; returns without waiting for the files. */
+enum err store_flush_begin(struct store *s) WARN_UNUSED;
+
+/* True when no switched memtable waits any more. */
+bool store_flush_done(struct store *s);
+uint64_t store_memtable_bytes(struct store *s); /* active ones */
+
+/* A RocksDB integer property, summed over the families ("rocksdb.estimate-num-keys"); 0 if unknown. */
+uint64_t store_property(struct store *s, const char *name);
+uint64_t store_cache_usage(struct store *s);
+
+#endif

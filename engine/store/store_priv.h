@@ -1,0 +1,45 @@
+/*
+ * store_priv.h - what the files of this room share.
+ */
+#ifndef CAIRN_ENGINE_STORE_STORE_PRIV_H
+#define CAIRN_ENGINE_STORE_STORE_PRIV_H
+
+#include "engine/store/store.h"
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+enum { FAMILY_UIDS_MAX = 16384, FAMILY_NAME_BYTES = 48 };
+
+struct family {
+    rocksdb_column_family_handle_t *handle;
+    unsigned uid;
+    lsn_t born;
+};
+
+struct store {
+    /* Set once */
+    rocksdb_t *db;
+    char *path;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read[3]; /* by tier */
+    rocksdb_writeoptions_t *write;
+    rocksdb_flushoptions_t *flush;
+    rocksdb_envoptions_t *env_options;
+    rocksdb_ingestexternalfileoptions_t *ingest;
+    rocksdb_column_family_handle_t *meta; /* RocksDB's "default" family */
+    /* Under lock for changes; read without */
+    pthread_mutex_t lock;
+    _Atomic(struct family *) families[FAMILY_UIDS_MAX];
+    atomic_uint families_end; /* one behind the highest uid in use */
+};
+
+/* Turns RocksDB's error string (freed) into an enum err with its text; OK for NULL. */
+enum err store_error(char *text, const char *doing);
+
+/* Opens the database with all families that it has. */
+enum err family_open_all(struct store *s);
+
+#endif
