@@ -62,7 +62,9 @@ struct obj {
     uint32_t value_size;
     uint32_t value_capacity;
     uint32_t charged;       /* working set only: bytes accounted for it */
-    uint32_t slot_index;    /* working set only: position in the slot's dirty list */
+    uint32_t dirty_index;   /* working set only: position in the slot's dirty list */
+    slot_t slot;
+    uint16_t db;
     uint8_t key[];          /* key_size bytes, then inline room for a small value */
 };
 

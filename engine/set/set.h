@@ -71,8 +71,12 @@ struct txn;
 enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *needed) WARN_UNUSED;
 /* Counts: the deltas of an effect, applied when they are beyond the slot's saved count row. */
 void set_replay_count(struct set *s, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
-/* Where replay must begin for this database; and the least of all. */
+/* Effects at or behind this position may be missing in the store's database; the least of all databases. */
 lsn_t set_replay_floor(struct set *s, unsigned db);
+/* Tells how far replay has come (0: it is over): the floor never passes it. */
+void set_replay_position(struct set *s, lsn_t lsn);
+/* Redoes FLUSHDB of db (kind JOURNAL_FLUSH) or SWAPDB of db and other (JOURNAL_SWAP), unless the store has it. */
+enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned other, lsn_t lsn) WARN_UNUSED;
 
 /* ---- Figures ---- */
 
@@ -83,5 +87,11 @@ struct set_figures {
 };
 void set_figures(struct set *s, struct set_figures *out);
 void set_budget(struct set *s, uint64_t budget_bytes);
+
+/* Active expiry on or off (DEBUG SET-ACTIVE-EXPIRE, replicas). */
+void set_expire_enable(struct set *s, bool enable);
+
+/* Drops every clean object from memory (DEBUG): the next look-ups read the store. */
+void set_evict_all(struct set *s);
 
 #endif

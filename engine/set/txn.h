@@ -40,6 +40,9 @@ enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct o
 /* A new empty object for a key that txn_write has just found absent. Form: PLAIN for strings, else PACKED. */
 struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type);
 
+/* How large the value of the next txn_create will be, bytes: it is then allocated in one piece with the object. */
+void txn_size_hint(struct txn *t, size_t value_bytes);
+
 /* txn_write, then txn_create if it was absent; *created tells (may be NULL). */
 enum err txn_write_or_create(struct txn *t, struct slice key, enum obj_type type, struct obj **out, bool *created) WARN_UNUSED;
 

@@ -1,0 +1,89 @@
+/*
+ * counts.c - how many keys, and keys with an expiry, each slot has: exact after any crash.
+ *
+ * A count row holds (keys, expires, position): the counts with every effect up to that position. Replay adds the
+ * deltas of later effects only. Every floor row travels with all unsaved count rows of its family.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "engine/key/row.h"
+
+enum { COUNT_ROW_BYTES = 24 };
+
+void counts_row(struct buf *key, slot_t slot)
+{
+    row_node(key, "count", slot);
+}
+
+void counts_encode(struct buf *out, const struct slot *slot, lsn_t at)
+{
+    uint64_t words[3] = {slot->keys, slot->expires, at};
+
+    buf_clear(out);
+    buf_append(out, words, sizeof words);
+}
+
+enum err counts_load(struct set *s, unsigned db)
+{
+    struct space *space = set_space(s, db);
+    struct family *f = set_family(s, space);
+    struct buf lower = {0}, upper = {0};
+    struct cursor *c = NULL;
+    enum err e;
+
+    counts_row(&lower, 0);
+    counts_row(&upper, SLOTS - 1);
+    row_successor(&upper);
+    if ((e = cursor_open(s->store, f, STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c)) != OK)
+        goto done;
+    for (slot_t i = 0; i < SLOTS; i++)
+        space->slots[i].counts_at = store_family_born(f);
+    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+        struct slice key = cursor_key(c), value = cursor_value(c);
+        uint64_t words[3];
+        uint32_t number;
+        struct slot *slot;
+
+        memcpy(&number, key.data + key.size - 4, 4);
+        number = __builtin_bswap32(number);
+        if (number >= SLOTS || value.size != COUNT_ROW_BYTES) {
+            e = err_set(ERR_CORRUPT, "database %u: bad count row", db);
+            goto done;
+        }
+        memcpy(words, value.data, sizeof words);
+        slot = &space->slots[number];
+        slot->keys = words[0];
+        slot->expires = words[1];
+        slot->counts_at = words[2];
+        if (slot->expires > 0)
+            slot->cold_expire_ms = 0;
+        atomic_fetch_add(&space->keys, slot->keys);
+        atomic_fetch_add(&space->expires, slot->expires);
+    }
+    e = cursor_error(c);
+    if (e == ERR_NOT_FOUND)
+        e = OK;
+done:
+    cursor_close(c);
+    buf_free(&lower);
+    buf_free(&upper);
+    return e;
+}
+
+void set_replay_count(struct set *s, unsigned db, slot_t number, lsn_t lsn, int64_t keys, int64_t expires)
+{
+    struct space *space = set_space_make(s, db);
+    struct slot *slot = &space->slots[number];
+
+    if (lsn <= slot->counts_at || (keys == 0 && expires == 0))
+        return;
+    slot->keys += (uint64_t)keys;
+    slot->expires += (uint64_t)expires;
+    if (expires > 0)
+        slot->cold_expire_ms = 0;
+    if (slot->counts_since == 0)
+        slot->counts_since = lsn;
+    atomic_fetch_add(&space->keys, (uint64_t)keys);
+    atomic_fetch_add(&space->expires, (uint64_t)expires);
+}

@@ -1,0 +1,161 @@
+/*
+ * flush.c - changes of a whole database: FLUSHDB and SWAPDB. Both stop the world: pass, then all slots.
+ *
+ * FLUSHDB: the frame is durable, then a new generation of the family is created (its name holds its born position),
+ * then the old one is dropped. A crash between leaves two, of which the newer counts; replay skips what is not beyond
+ * born.
+ * SWAPDB: the frame is durable, then both databases are drained and flushed with the floor beyond the frame, then the
+ * new order of databases is saved with the frame's position. A crash before the save finds the old order and a frame
+ * that replay redoes; after it, nothing before the frame is replayed for either database, and the frame is skipped.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void stop_world(struct set *s)
+{
+    pthread_mutex_lock(&s->pass);
+    for (unsigned i = 0; i < SLOTS; i++)
+        pthread_mutex_lock(&s->locks[i]);
+}
+
+static void go_on(struct set *s)
+{
+    for (unsigned i = SLOTS; i-- > 0;)
+        pthread_mutex_unlock(&s->locks[i]);
+    pthread_mutex_unlock(&s->pass);
+}
+
+static enum err frame(struct set *s, unsigned db, enum journal_kind kind, struct slice text, lsn_t *lsn)
+{
+    struct journal_effect effect = {.bytes = (uint32_t)text.size, .slot = SLOT_NODE, .kind = kind, .db = (uint16_t)db};
+
+    *lsn = s->journal->append(s->journal->context, &effect, 1, text) + text.size;
+    return s->journal->sync(s->journal->context, *lsn);
+}
+
+static void forget_all(struct set *s, struct space *space, lsn_t at)
+{
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct slot *slot = &space->slots[i];
+
+        for (uint32_t k = 0; k < slot->table.capacity; k++) {
+            struct obj *o = table_at(&slot->table, k);
+
+            if (o == NULL)
+                continue;
+            if (o->state & STATE_DIRTY)
+                atomic_fetch_sub(&s->dirty_bytes, o->charged);
+            if (o->charged != 0) {
+                atomic_fetch_sub(&s->bytes, o->charged);
+                atomic_fetch_sub(&s->objects, 1);
+            }
+            obj_free(o);
+        }
+        table_free(&slot->table);
+        free(slot->dirty);
+        *slot = (struct slot){.next_expire_ms = NEVER_MS, .cold_expire_ms = NEVER_MS, .counts_at = at};
+    }
+    atomic_store(&space->keys, 0);
+    atomic_store(&space->expires, 0);
+}
+
+static enum err flush_space(struct set *s, struct space *space, lsn_t lsn)
+{
+    struct family *old = NULL;
+    enum err e = store_family_create(s->store, space->uid, lsn, &old);
+
+    if (e != OK)
+        return e;
+    forget_all(s, space, lsn);
+    return old != NULL ? store_family_drop(s->store, old) : OK;
+}
+
+enum err set_flush_db(struct set *s, unsigned db, lsn_t *end)
+{
+    struct space *space = set_space(s, db);
+    lsn_t lsn = 0;
+    enum err e;
+
+    *end = 0;
+    if (space == NULL)
+        return OK;
+    stop_world(s);
+    e = frame(s, db, JOURNAL_FLUSH, SLICE_LITERAL("*1\r\n$7\r\nFLUSHDB\r\n"), &lsn);
+    if (e == OK)
+        e = flush_space(s, space, lsn);
+    go_on(s);
+    *end = lsn;
+    return e;
+}
+
+static enum err swap_spaces(struct set *s, unsigned a, unsigned b, lsn_t lsn)
+{
+    struct space *first = set_space_make(s, a), *second = set_space_make(s, b);
+    uint16_t uid = s->uids[a];
+
+    TRY(drain_space(s, first, lsn + 1, true));
+    TRY(drain_space(s, second, lsn + 1, true));
+    TRY(writer_flush(s));
+    s->uids[a] = s->uids[b];
+    s->uids[b] = uid;
+    s->swapped_at = lsn;
+    TRY(set_order_save(s));
+    atomic_store(&s->spaces[a], second);
+    atomic_store(&s->spaces[b], first);
+    for (unsigned i = 0; i < SLOTS; i++)
+        for (int which = 0; which < 2; which++) {
+            struct table *t = &(which ? first : second)->slots[i].table;
+
+            for (uint32_t k = 0; k < t->capacity; k++)
+                if (t->cells[k] != 0)
+                    table_at(t, k)->db = (uint16_t)(which ? b : a);
+        }
+    return OK;
+}
+
+enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end)
+{
+    char text[96];
+    char first[8], second[8];
+    int n, na = snprintf(first, sizeof first, "%u", a % 100000), nb = snprintf(second, sizeof second, "%u", b % 100000);
+    lsn_t lsn = 0;
+    enum err e;
+
+    *end = 0;
+    if (a == b)
+        return OK;
+    n = snprintf(text, sizeof text, "*3\r\n$6\r\nSWAPDB\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", na, first, nb, second);
+    stop_world(s);
+    e = frame(s, a, JOURNAL_SWAP, slice_of(text, (size_t)n), &lsn);
+    if (e == OK)
+        e = swap_spaces(s, a, b, lsn);
+    go_on(s);
+    *end = lsn;
+    return e;
+}
+
+enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned other, lsn_t lsn)
+{
+    enum err e = OK;
+
+    check(kind == JOURNAL_FLUSH || kind == JOURNAL_SWAP);
+    if (db >= s->databases || other >= s->databases)
+        return err_set(ERR_CORRUPT, "the log names database %u of %u", db >= s->databases ? db : other, s->databases);
+    (void)set_space_make(s, db);
+    stop_world(s);
+    if (kind == JOURNAL_SWAP) {
+        if (lsn > s->swapped_at)
+            e = swap_spaces(s, db, other, lsn);
+    } else if (lsn > store_family_born(set_family(s, set_space(s, db)))) {
+        e = flush_space(s, set_space(s, db), lsn);
+        if (s->replay_floors[db] < lsn)
+            s->replay_floors[db] = lsn;
+    }
+    go_on(s);
+    return e;
+}

@@ -1,0 +1,295 @@
+/*
+ * keeper.c - the background cycle: keys whose time has come, and elements that nobody can reach any more.
+ *
+ * (1) A slot's next_expire_ms (memory) and cold_expire_ms (store only) are lower bounds: a slot is visited only when
+ *     one of them has passed.
+ * (2) An expiry hint in the store says that a key may expire then; the key record decides. Stale hints are removed
+ *     when they come due.
+ * (3) A cycle uses at most a quarter of its period.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/key/row.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    CYCLE_MS = 100,
+    CYCLE_BUSY_US = 25000,
+    EXPIRE_KEYS_MAX = 200, /* in one transaction */
+    REAP_ROWS_MAX = 256,   /* under one hold of a slot lock */
+};
+
+static int64_t clock_us(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* ---- Expiry ---- */
+
+/* Deletes what has expired among the objects in memory; the slot is locked by t. */
+static void expire_memory(struct txn *t, struct slot *slot, msec_t now_ms)
+{
+    struct obj *due[EXPIRE_KEYS_MAX];
+    size_t count = 0;
+    msec_t next = NEVER_MS;
+
+    for (uint32_t i = 0; i < slot->table.capacity; i++) {
+        struct obj *o = table_at(&slot->table, i);
+
+        if (o == NULL || o->expire_ms == 0 || o->state & STATE_TOMB)
+            continue;
+        if (o->expire_ms <= now_ms && count < EXPIRE_KEYS_MAX)
+            due[count++] = o;
+        else if (o->expire_ms < next)
+            next = o->expire_ms;
+    }
+    for (size_t i = 0; i < count; i++)
+        txn_delete(t, due[i]);
+    slot->next_expire_ms = next;
+    atomic_fetch_add(&t->set->expired, count);
+}
+
+/* Follows the hints of keys that are only in the store; the slot is locked by t. */
+static enum err expire_cold(struct txn *t, struct space *space, slot_t number, msec_t now_ms)
+{
+    struct slot *slot = &space->slots[number];
+    struct family *f = set_family(t->set, space);
+    struct buf lower = {0}, upper = {0}, key = {0};
+    struct batch *stale = batch_new();
+    struct cursor *c = NULL;
+    msec_t next = NEVER_MS;
+    enum err e;
+
+    row_kind_start(&lower, number, ROW_EXPIRY);
+    buf_append_slice(&upper, buf_slice(&lower));
+    row_successor(&upper);
+    if ((e = cursor_open(t->set->store, f, STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c)) != OK)
+        goto done;
+    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+        struct row row;
+        struct obj *o = NULL;
+
+        if ((e = row_parse(cursor_key(c), &row)) != OK)
+            goto done;
+        if (row.expire_ms > now_ms || batch_count(stale) >= EXPIRE_KEYS_MAX) {
+            next = row.expire_ms;
+            break;
+        }
+        buf_clear(&key);
+        buf_append_slice(&key, row.name);
+        e = txn_write(t, buf_slice(&key), OBJ_ANY, &o); /* deletes it if its time has come */
+        if (e != OK && e != ERR_NOT_FOUND)
+            goto done;
+        batch_delete(stale, f, cursor_key(c));
+    }
+    e = OK;
+    slot->cold_expire_ms = next;
+    if (batch_count(stale) > 0)
+        e = store_write(t->set->store, stale);
+done:
+    cursor_close(c);
+    batch_free(stale);
+    buf_free(&lower);
+    buf_free(&upper);
+    buf_free(&key);
+    return e;
+}
+
+static void expire_slot(struct set *s, unsigned db, struct space *space, slot_t number, msec_t now_ms)
+{
+    struct txn *t = s->keeper_txn;
+    struct txn_options options = {.now_ms = now_ms, .db = db, .may_wait = true};
+    struct slot *slot = &space->slots[number];
+    enum err e = OK;
+    lsn_t end;
+
+    if (txn_begin(t, &number, 1, &options) != OK)
+        return;
+    if (slot->next_expire_ms <= now_ms)
+        expire_memory(t, slot, now_ms);
+    if (slot->cold_expire_ms <= now_ms)
+        e = expire_cold(t, space, number, now_ms);
+    if (e != OK)
+        log_event(LOG_WARNING, "keeper: expiry in slot %u: %s", number, err_text());
+    txn_command_end(t, (struct slice){0}, NULL, 0);
+    if (txn_commit(t, &end) != OK)
+        log_event(LOG_WARNING, "keeper: expiry in slot %u cannot be committed", number);
+    txn_end(t);
+}
+
+static void expire_cycle(struct set *s, unsigned *at, int64_t until_us)
+{
+    msec_t now_ms = clock_us(CLOCK_REALTIME) / 1000;
+    unsigned all = s->databases * SLOTS;
+
+    for (unsigned i = 0; i < all; i++, *at = (*at + 1) % all) {
+        unsigned db = *at / SLOTS;
+        slot_t number = *at % SLOTS;
+        struct space *space = set_space(s, db);
+        bool due;
+
+        if (space == NULL || atomic_load_explicit(&space->expires, memory_order_relaxed) == 0) {
+            i += SLOTS - number - 1; /* the whole database */
+            *at += SLOTS - number - 1;
+            continue;
+        }
+        if (pthread_mutex_trylock(&s->locks[number]) != 0)
+            continue;
+        due = space->slots[number].next_expire_ms <= now_ms || space->slots[number].cold_expire_ms <= now_ms;
+        pthread_mutex_unlock(&s->locks[number]);
+        if (due)
+            expire_slot(s, db, space, number, now_ms);
+        if ((i & 63) == 0 && clock_us(CLOCK_MONOTONIC) > until_us)
+            return;
+    }
+}
+
+/* ---- The reaper ---- */
+
+void set_garbage_add(struct set *s, const struct garbage *g)
+{
+    pthread_mutex_lock(&s->garbage_lock);
+    if (s->garbage_count == s->garbage_capacity) {
+        s->garbage_capacity = s->garbage_capacity != 0 ? s->garbage_capacity * 2 : 64;
+        s->garbage = realloc(s->garbage, s->garbage_capacity * sizeof *s->garbage);
+        check(s->garbage != NULL);
+    }
+    s->garbage[s->garbage_count++] = *g;
+    pthread_mutex_unlock(&s->garbage_lock);
+}
+
+/* Removes some rows of a kind of the id; *done when none was left. The slot is locked: the family stays. */
+static enum err reap_kind(struct set *s, struct family *f, const struct garbage *g, enum row_kind kind, struct batch *b,
+                          bool *done)
+{
+    struct buf lower = {0}, upper = {0};
+    struct cursor *c = NULL;
+    enum err e;
+
+    row_id_start(&lower, g->slot, kind, g->id);
+    buf_append_slice(&upper, buf_slice(&lower));
+    row_successor(&upper);
+    e = cursor_open(s->store, f, STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c);
+    if (e == OK) {
+        for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c) && batch_count(b) < REAP_ROWS_MAX; cursor_next(c))
+            batch_delete(b, f, cursor_key(c));
+        *done = !cursor_valid(c);
+        if (*done && (e = cursor_error(c)) == ERR_NOT_FOUND)
+            e = OK;
+    }
+    cursor_close(c);
+    buf_free(&lower);
+    buf_free(&upper);
+    return e;
+}
+
+static enum err reap_some(struct set *s, const struct garbage *g, bool *done)
+{
+    struct family *f;
+    struct batch *b = batch_new();
+    struct buf row = {0};
+    enum err e = OK;
+
+    pthread_mutex_lock(&s->locks[g->slot]);
+    f = store_family(s->store, g->uid);
+    *done = true;
+    if (f != NULL)
+        e = reap_kind(s, f, g, ROW_ELEMENT, b, done);
+    if (f != NULL && e == OK && *done)
+        e = reap_kind(s, f, g, ROW_SCORE, b, done);
+    if (f != NULL && e == OK && *done) {
+        row_garbage(&row, g->slot, g->id);
+        batch_delete(b, f, buf_slice(&row));
+    }
+    if (e == OK && batch_count(b) > 0)
+        e = store_write(s->store, b);
+    pthread_mutex_unlock(&s->locks[g->slot]);
+    batch_free(b);
+    buf_free(&row);
+    return e;
+}
+
+static void reap_cycle(struct set *s, int64_t until_us)
+{
+    while (clock_us(CLOCK_MONOTONIC) < until_us) {
+        struct garbage g;
+        bool done = false;
+        enum err e;
+
+        pthread_mutex_lock(&s->garbage_lock);
+        if (s->garbage_count == 0) {
+            pthread_mutex_unlock(&s->garbage_lock);
+            return;
+        }
+        g = s->garbage[s->garbage_count - 1];
+        pthread_mutex_unlock(&s->garbage_lock);
+        e = reap_some(s, &g, &done);
+        if (e != OK)
+            log_event(LOG_WARNING, "keeper: garbage of id %lu in slot %u: %s", (unsigned long)g.id, g.slot, err_text());
+        if (e == OK && !done)
+            continue;
+        pthread_mutex_lock(&s->garbage_lock);
+        for (size_t i = s->garbage_count; i-- > 0;)
+            if (s->garbage[i].id == g.id) {
+                s->garbage[i] = s->garbage[--s->garbage_count];
+                break;
+            }
+        pthread_mutex_unlock(&s->garbage_lock);
+    }
+}
+
+/* What an earlier life left to reap. */
+static void garbage_find(struct set *s)
+{
+    struct buf lower = {0}, upper = {0};
+
+    for (unsigned db = 0; db < s->databases; db++) {
+        struct space *space = set_space(s, db);
+
+        if (space == NULL || atomic_load(&space->keys) == 0)
+            continue;
+        for (unsigned number = 0; number < SLOTS && !s->stopping; number++) {
+            struct cursor *c = NULL;
+            struct row row;
+
+            pthread_mutex_lock(&s->locks[number]);
+            row_kind_start(&lower, (slot_t)number, ROW_GARBAGE);
+            buf_clear(&upper);
+            buf_append_slice(&upper, buf_slice(&lower));
+            row_successor(&upper);
+            if (cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c) == OK)
+                for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c))
+                    if (row_parse(cursor_key(c), &row) == OK)
+                        set_garbage_add(s, &(struct garbage){space->uid, (slot_t)number, row.id});
+            cursor_close(c);
+            pthread_mutex_unlock(&s->locks[number]);
+        }
+    }
+    buf_free(&lower);
+    buf_free(&upper);
+}
+
+void *keeper_run(void *set)
+{
+    struct set *s = set;
+    unsigned at = 0;
+
+    garbage_find(s);
+    while (!s->stopping) {
+        struct timespec pause = {0, CYCLE_MS * 1000000};
+        int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
+
+        if (atomic_load(&s->expire_enabled))
+            expire_cycle(s, &at, until_us);
+        reap_cycle(s, until_us);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}

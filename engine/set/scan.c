@@ -1,0 +1,251 @@
+/*
+ * scan.c - walks over the keys of a slot or of all: memory laid over the store, in the order (slot, hash, key).
+ *
+ * A cursor is (slot << 32 | hash): stateless, valid after a restart. A page of one slot takes the store's rows from
+ * that hash on, replaces those that memory knows better, adds those that only memory has, and ends behind a whole hash,
+ * so that keys of equal hash are never parted. A complete slot needs no store.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "engine/key/record.h"
+#include "engine/key/row.h"
+
+#include <stdlib.h>
+
+struct page {
+    struct obj **objects; /* borrowed from memory, or owned copies */
+    bool *owned;
+    size_t count, capacity;
+    bool whole; /* reaches the slot's end */
+    uint32_t last_hash;
+};
+
+static void page_add(struct page *p, struct obj *o, bool owned)
+{
+    if (p->count == p->capacity) {
+        p->capacity = p->capacity != 0 ? p->capacity * 2 : 64;
+        p->objects = realloc(p->objects, p->capacity * sizeof *p->objects);
+        p->owned = realloc(p->owned, p->capacity * sizeof *p->owned);
+        check(p->objects != NULL && p->owned != NULL);
+    }
+    p->objects[p->count] = o;
+    p->owned[p->count++] = owned;
+}
+
+static void page_fini(struct page *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->owned[i])
+            obj_free(p->objects[i]);
+    free(p->objects);
+    free(p->owned);
+}
+
+/* Rows of the store from `from` on, those only that memory does not know. */
+static enum err page_store(struct set *s, struct space *space, slot_t number, uint32_t from, size_t count,
+                           struct page *p)
+{
+    struct buf lower = {0}, upper = {0};
+    struct cursor *c = NULL;
+    enum err e;
+
+    p->whole = true;
+    p->last_hash = UINT32_MAX;
+    row_key(&lower, number, from, (struct slice){0});
+    row_kind_start(&upper, number, ROW_KEY);
+    row_successor(&upper);
+    if ((e = cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c)) != OK)
+        goto done;
+    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+        struct row row;
+        struct record r;
+        struct obj *o;
+
+        if ((e = row_parse(cursor_key(c), &row)) != OK || (e = record_decode(cursor_value(c), &r)) != OK)
+            goto done;
+        if (p->count >= count && row.hash != p->last_hash) {
+            p->whole = false;
+            goto done;
+        }
+        p->last_hash = row.hash;
+        if (table_find(&space->slots[number].table, row.hash, row.name) != NULL)
+            continue;
+        o = obj_new(row.hash, row.name, 0);
+        o->type = r.type;
+        o->form = r.form;
+        o->marks = r.marks;
+        o->count = r.count;
+        o->expire_ms = r.expire_ms;
+        page_add(p, o, true);
+    }
+    p->last_hash = UINT32_MAX;
+    e = cursor_error(c);
+    if (e == ERR_NOT_FOUND)
+        e = OK;
+done:
+    cursor_close(c);
+    buf_free(&lower);
+    buf_free(&upper);
+    return e;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct obj *x = *(struct obj *const *)a, *y = *(struct obj *const *)b;
+
+    return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+/* Of a page from memory alone, keeps `count` objects and the rest of the last one's hash. */
+static void page_cut(struct page *p, size_t count)
+{
+    qsort(p->objects, p->count, sizeof *p->objects, by_hash); /* none is owned: no flags to carry along */
+    p->whole = p->count <= count;
+    p->last_hash = UINT32_MAX;
+    if (p->whole)
+        return;
+    p->last_hash = p->objects[count - 1]->hash;
+    while (count < p->count && p->objects[count]->hash == p->last_hash)
+        count++;
+    p->whole = count == p->count;
+    p->count = count;
+}
+
+static enum err page_read(struct set *s, struct space *space, slot_t number, uint32_t from, size_t count, struct page *p)
+{
+    struct slot *slot = &space->slots[number];
+    bool complete = slot->live == slot->keys;
+
+    if (!complete)
+        TRY(page_store(s, space, number, from, count, p));
+    for (uint32_t i = 0; i < slot->table.capacity; i++) {
+        struct obj *o = table_at(&slot->table, i);
+
+        if (o != NULL && !(o->state & STATE_TOMB) && o->hash >= from && (complete || o->hash <= p->last_hash))
+            page_add(p, o, false);
+    }
+    if (complete)
+        page_cut(p, count);
+    return OK;
+}
+
+enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, size_t count, msec_t now_ms, set_each *each,
+                  void *context, uint64_t *next)
+{
+    struct space *space = set_space(s, db);
+    uint64_t number = only < SLOTS ? only : cursor >> 32;
+    uint32_t from = (uint32_t)cursor;
+    size_t given = 0;
+
+    *next = 0;
+    if (space == NULL)
+        return OK;
+    for (; number < SLOTS && given < count; from = 0, number++) {
+        struct slot *slot = &space->slots[number];
+        struct page p = {0};
+        enum err e = OK;
+
+        pthread_mutex_lock(&s->locks[number]);
+        if (slot->keys == 0)
+            p.whole = true;
+        else
+            e = page_read(s, space, (slot_t)number, from, count - given, &p);
+        for (size_t i = 0; e == OK && i < p.count; i++) {
+            if (p.objects[i]->expire_ms != 0 && p.objects[i]->expire_ms <= now_ms)
+                continue;
+            each(context, p.objects[i]);
+            given++;
+        }
+        pthread_mutex_unlock(&s->locks[number]);
+        page_fini(&p);
+        if (e != OK)
+            return e;
+        if (!p.whole) {
+            *next = number << 32 | (p.last_hash + 1);
+            return OK;
+        }
+        if (only < SLOTS)
+            return OK;
+    }
+    while (number < SLOTS) { /* an empty tail needs no further page */
+        bool empty;
+
+        pthread_mutex_lock(&s->locks[number]);
+        empty = space->slots[number].keys == 0;
+        pthread_mutex_unlock(&s->locks[number]);
+        if (!empty)
+            break;
+        number++;
+    }
+    if (number < SLOTS)
+        *next = number << 32;
+    return OK;
+}
+
+static void take_key(void *context, const struct obj *o)
+{
+    struct buf *key = context;
+
+    if (key->size == 0)
+        buf_append_slice(key, obj_key(o));
+}
+
+enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t random, struct buf *key)
+{
+    struct space *space = set_space(s, db);
+    uint64_t keys = set_keys(s, db);
+
+    enum { TRIES = 100 }; /* many keys may have expired without being removed yet */
+
+    for (int i = 0; i < TRIES && space != NULL && keys > 0; i++) {
+        uint64_t rank = random % keys, next;
+        unsigned number = 0;
+
+        for (; number < SLOTS; number++) {
+            uint64_t here = set_slot_keys(s, db, (slot_t)number);
+
+            if (rank < here)
+                break;
+            rank -= here;
+        }
+        if (number == SLOTS)
+            number = (unsigned)(random % SLOTS);
+        buf_clear(key);
+        TRY(set_scan(s, db, number, random >> 32, 1, now_ms, take_key, key, &next));
+        if (key->size == 0)
+            TRY(set_scan(s, db, number, 0, 1, now_ms, take_key, key, &next));
+        if (key->size > 0)
+            return OK;
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    }
+    return ERR_NOT_FOUND;
+}
+
+void set_evict_all(struct set *s)
+{
+    for (unsigned db = 0; db < s->databases; db++) {
+        struct space *space = set_space(s, db);
+
+        for (unsigned number = 0; number < SLOTS && space != NULL; number++) {
+            struct slot *slot = &space->slots[number];
+            uint32_t i = 0;
+
+            pthread_mutex_lock(&s->locks[number]);
+            while (i < slot->table.capacity) {
+                struct obj *o = table_at(&slot->table, i);
+
+                if (o == NULL || o->state & (STATE_DIRTY | STATE_FLYING)) {
+                    i++;
+                    continue;
+                }
+                if (o->expire_ms != 0 && o->expire_ms < slot->cold_expire_ms)
+                    slot->cold_expire_ms = o->expire_ms;
+                obj_forget(s, slot, o);
+                i = 0; /* removal moves objects */
+            }
+            pthread_mutex_unlock(&s->locks[number]);
+        }
+    }
+}

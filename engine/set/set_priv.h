@@ -1,0 +1,216 @@
+/*
+ * set_priv.h - the working set from inside: spaces, slots, tables, transactions, the writer's state.
+ *
+ * Lock order: pass (one drain, flush or swap of databases at a time) -> slot locks, ascending -> gate -> the journal's
+ * own lock. The gate is held for reading from the first row a transaction lands until its frame is in the journal, and
+ * for writing while memtables are switched: so a memtable that becomes a file never holds half of an atomic change, and
+ * everything in it is in the journal, which is then synced.
+ */
+#ifndef CAIRN_ENGINE_SET_SET_PRIV_H
+#define CAIRN_ENGINE_SET_SET_PRIV_H
+
+#include "engine/set/journal.h"
+#include "engine/set/set.h"
+#include "engine/set/txn.h"
+#include "engine/store/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum obj_state {
+    STATE_DIRTY = 1,      /* in its slot's dirty list */
+    STATE_FLYING = 2,     /* picked by the writer, not yet in the store */
+    STATE_TOMB = 4,       /* deleted; stays until the deletion is in the store */
+    STATE_REFERENCED = 8, /* used since the eviction hand last passed */
+    STATE_SURE = 16,      /* the store surely has no row of this key: its tombstone need not be drained */
+};
+
+#define NEVER_MS INT64_MAX
+
+/* Open addressing; a cell is the upper 16 bits of the hash over the low 48 bits of the pointer; 0 is empty. */
+struct table {
+    uint64_t *cells;
+    uint32_t capacity; /* 0 or a power of two */
+    uint32_t used;
+};
+
+struct obj *table_find(const struct table *t, uint32_t hash, struct slice key);
+void table_add(struct table *t, struct obj *o);    /* must not be there */
+void table_remove(struct table *t, struct obj *o); /* must be there */
+void table_free(struct table *t);                  /* not the objects */
+static inline struct obj *table_at(const struct table *t, uint32_t i)
+{
+    return (struct obj *)(uintptr_t)(t->cells[i] & UINT64_C(0xffffffffffff));
+}
+
+struct slot { /* Under the slot's lock */
+    struct table table;
+    uint64_t keys, expires;  /* of all keys, in memory or not */
+    uint32_t live;           /* objects in memory that are no tombstones; == keys: the slot is complete */
+    uint32_t dirty_count, dirty_capacity;
+    struct obj **dirty;      /* objects not (wholly) in the store */
+    lsn_t counts_since;      /* first change of keys/expires that is not in a count row; 0: none */
+    lsn_t counts_at;         /* the position of the last saved count row */
+    msec_t next_expire_ms;   /* nothing in memory expires before */
+    msec_t cold_expire_ms;   /* nothing that is only in the store expires before */
+};
+
+struct space { /* One logical database */
+    struct slot slots[SLOTS];
+    atomic_uint_fast64_t keys, expires;
+    atomic_uint uid; /* of its family in the store */
+};
+
+struct garbage { /* Elements that the reaper has to remove */
+    unsigned uid;
+    slot_t slot;
+    uint64_t id;
+};
+
+struct set {
+    /* Set once */
+    struct store *store;
+    const struct journal *journal;
+    unsigned databases;
+    pthread_mutex_t locks[SLOTS];
+    struct txn *keeper_txn;
+    lsn_t *replay_floors; /* by database, as found at open */
+    lsn_t swapped_at;     /* under pass: position of the last SWAPDB that is in the order of databases */
+    _Atomic lsn_t replaying; /* oldest position that replay has not passed; 0: no replay */
+
+    /* Any thread */
+    _Atomic(struct space *) *spaces; /* by database; created when first written */
+    pthread_mutex_t spaces_lock;
+    uint16_t *uids; /* by database; changed by SWAPDB with the world stopped */
+    atomic_uint_fast64_t budget_bytes, dirty_bytes_max, log_bytes_max;
+    atomic_int_fast64_t bytes, dirty_bytes, objects;
+    atomic_uint_fast64_t hits, misses, loads, evictions, expired, drains, drained, drain_ingests, drain_batches, stalls;
+    atomic_uint_fast64_t floor; /* persisted */
+    atomic_uint eviction_hand;
+    atomic_bool expire_enabled;
+
+    pthread_rwlock_t gate;
+
+    pthread_mutex_t pass; /* one drain at a time */
+
+    pthread_mutex_t threads_lock; /* guards the list of transactions */
+    struct txn *threads;
+
+    pthread_mutex_t ids_lock;
+    uint64_t next_id, id_limit; /* Under ids_lock */
+
+    pthread_mutex_t wake_lock; /* guards the rest */
+    pthread_cond_t wake, landed;
+    uint64_t passes_wanted, passes_done;
+    bool in_air;               /* records are picked that are not in the store yet */
+    _Atomic bool stopping;
+    bool writing, started;
+    enum err drain_error;
+    pthread_t writer, keeper;
+
+    pthread_mutex_t garbage_lock;
+    struct garbage *garbage; /* Under garbage_lock */
+    size_t garbage_count, garbage_capacity;
+};
+
+struct touched {
+    struct obj *o;
+    struct space *space;
+    uint32_t effect; /* index in effects; EFFECT_NONE until one is emitted */
+    slot_t slot;
+    uint16_t db;
+    int8_t keys, expires; /* what it changes in the counts */
+    bool through;    /* was BIG at some time: its record is written through */
+};
+enum { EFFECT_NONE = UINT32_MAX };
+
+struct txn {
+    struct set *set;
+    struct txn *next_thread;
+    struct rng rng;
+    atomic_uint_fast64_t active_since; /* journal position from before its frame; 0: none in the making */
+
+    /* While it runs */
+    struct txn_options options;
+    unsigned db;
+    struct space *space; /* of db; NULL until first written */
+    slot_t *slots;
+    size_t slot_count, slot_capacity;
+    bool changed;   /* since txn_begin */
+    bool command_changed;
+    bool gate_held;
+    bool failed;    /* a write to the store failed: fatal */
+    lsn_t replay_lsn;
+
+    struct touched *touched;
+    size_t touched_count, touched_capacity, unbound;
+    struct journal_effect *effects;
+    size_t effect_count, effect_capacity, command_effects;
+    struct garbage *garbage;  /* ids dropped by this transaction */
+    size_t garbage_count, garbage_capacity;
+    struct buf text;          /* of the effects, behind room for MULTI */
+    struct batch *batch;      /* rows not landed yet */
+    struct buf row, row2;     /* scratch for keys of rows */
+    struct buf record;        /* scratch for records */
+    struct store_value value; /* what the last row look-up pinned */
+    size_t size_hint;
+    int64_t bytes_delta;      /* not yet in set->bytes */
+    int64_t objects_delta;
+};
+
+/* obj.c */
+struct obj *obj_new(uint32_t hash, struct slice key, size_t value_room);
+void obj_free(struct obj *o);
+
+/* set.c */
+struct space *set_space(struct set *s, unsigned db); /* NULL if never written */
+struct space *set_space_make(struct set *s, unsigned db);
+static inline struct family *set_family(struct set *s, struct space *space)
+{
+    return store_family(s->store, atomic_load_explicit(&space->uid, memory_order_relaxed));
+}
+enum err set_order_save(struct set *s);
+uint64_t set_new_id(struct set *s);
+void set_garbage_add(struct set *s, const struct garbage *g);
+void set_wake_writer(struct set *s);
+void gate_read(struct txn *t);
+void gate_done(struct txn *t);
+
+/* txn.c: the entry that collects what the running effect does to o */
+struct touched *touch(struct txn *t, struct obj *o);
+
+/* load.c: objects from records; eviction */
+enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t hash, struct slice key,
+                     enum store_tier tier, struct buf *scratch, struct obj **out);
+void obj_charge(struct txn *t, struct obj *o);
+void obj_forget(struct set *s, struct slot *slot, struct obj *o); /* out of table and memory; accounts */
+void evict_some(struct txn *t);
+
+/* writer.c */
+void obj_dirty(struct set *s, struct slot *slot, struct obj *o, lsn_t lsn);
+void obj_clean(struct set *s, struct slot *slot, struct obj *o); /* written through */
+void *writer_run(void *set);
+enum err writer_pass(struct set *s, bool flush_always);
+enum err writer_flush(struct set *s);
+/* locked: the caller holds all slot locks. Always under pass. */
+enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locked);
+
+/* What may be dirty before a drain starts: never more than half of the budget. */
+static inline int64_t dirty_limit(struct set *s)
+{
+    uint64_t most = atomic_load_explicit(&s->dirty_bytes_max, memory_order_relaxed);
+    uint64_t half = atomic_load_explicit(&s->budget_bytes, memory_order_relaxed) / 2;
+
+    return (int64_t)(most < half ? most : half);
+}
+void record_of(const struct obj *o, struct buf *out);
+
+/* counts.c */
+enum err counts_load(struct set *s, unsigned db);
+void counts_row(struct buf *key, slot_t slot);
+void counts_encode(struct buf *out, const struct slot *slot, lsn_t at);
+
+/* keeper.c */
+void *keeper_run(void *set);
+
+#endif

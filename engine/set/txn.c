@@ -1,0 +1,728 @@
+/*
+ * txn.c - one command or one EXEC: locks, look-ups, changes, and the commit that makes them one frame.
+ *
+ * (1) What is changed in memory before the commit is seen by nobody: the slots are locked until txn_end.
+ * (2) active_since is published before the frame is appended and cleared after every change is marked dirty or has
+ *     landed, so that the writer's floor never passes a change it has not seen.
+ * (3) Rows land under the gate, held until the frame is in the journal.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "engine/key/row.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    MULTI_BYTES = 15, /* *1\r\n$5\r\nMULTI\r\n, kept free in front of the text */
+    LOCK_SPINS = 200,
+    STALL_MS_MAX = 200,
+};
+
+struct txn *txn_new(struct set *set, uint64_t seed)
+{
+    struct txn *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    t->set = set;
+    rng_seed(&t->rng, seed);
+    t->batch = batch_new();
+    pthread_mutex_lock(&set->threads_lock);
+    t->next_thread = set->threads;
+    set->threads = t;
+    pthread_mutex_unlock(&set->threads_lock);
+    return t;
+}
+
+void txn_free(struct txn *t)
+{
+    struct txn **p;
+
+    if (t == NULL)
+        return;
+    pthread_mutex_lock(&t->set->threads_lock);
+    for (p = &t->set->threads; *p != t; p = &(*p)->next_thread)
+        check(*p != NULL);
+    *p = t->next_thread;
+    pthread_mutex_unlock(&t->set->threads_lock);
+    atomic_fetch_add(&t->set->bytes, t->bytes_delta);
+    atomic_fetch_add(&t->set->objects, t->objects_delta);
+    store_value_free(&t->value);
+    batch_free(t->batch);
+    buf_free(&t->text);
+    buf_free(&t->row);
+    buf_free(&t->row2);
+    buf_free(&t->record);
+    free(t->slots);
+    free(t->touched);
+    free(t->effects);
+    free(t->garbage);
+    free(t);
+}
+
+/* ---- Begin, end ---- */
+
+static bool lock_try(pthread_mutex_t *lock)
+{
+    for (int i = 0; i < LOCK_SPINS; i++) {
+        if (pthread_mutex_trylock(lock) == 0)
+            return true;
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
+enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struct txn_options *options)
+{
+    struct set *s = t->set;
+
+    if (count > t->slot_capacity) {
+        t->slots = realloc(t->slots, count * sizeof *t->slots);
+        check(t->slots != NULL);
+        t->slot_capacity = count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_t *lock = &s->locks[slots[i]];
+
+        check(i == 0 || slots[i - 1] < slots[i]);
+        if (options->may_wait) {
+            pthread_mutex_lock(lock);
+        } else if (!lock_try(lock)) {
+            while (i-- > 0)
+                pthread_mutex_unlock(&s->locks[slots[i]]);
+            return ERR_BUSY;
+        }
+        t->slots[i] = slots[i];
+    }
+    t->slot_count = count;
+    t->options = *options;
+    t->changed = t->command_changed = false;
+    t->touched_count = t->unbound = t->effect_count = t->command_effects = 0;
+    t->text.size = 0;
+    t->replay_lsn = 0;
+    t->size_hint = 0;
+    txn_select(t, options->db);
+    return OK;
+}
+
+/* The writer has fallen behind: give it time, bounded, now that no lock is held. */
+static void stall(struct txn *t)
+{
+    struct set *s = t->set;
+    int64_t limit = 2 * dirty_limit(s);
+
+    if (atomic_load_explicit(&s->dirty_bytes, memory_order_relaxed) <= limit)
+        return;
+    set_wake_writer(s);
+    for (int i = 0; i < STALL_MS_MAX && atomic_load(&s->dirty_bytes) > limit ; i++) {
+        struct timespec pause = {0, 1000000};
+
+        atomic_fetch_add_explicit(&s->stalls, 1, memory_order_relaxed);
+        nanosleep(&pause, NULL);
+    }
+}
+
+void txn_end(struct txn *t)
+{
+    check(!t->gate_held);
+    for (size_t i = t->slot_count; i-- > 0;)
+        pthread_mutex_unlock(&t->set->locks[t->slots[i]]);
+    t->slot_count = 0;
+    store_value_free(&t->value);
+    if (batch_count(t->batch) > 0) /* an aborted command */
+        batch_clear(t->batch);
+    t->garbage_count = 0;
+    evict_some(t);
+    if (t->changed)
+        stall(t);
+}
+
+void txn_select(struct txn *t, unsigned db)
+{
+    check(db < t->set->databases);
+    t->db = db;
+    t->space = set_space(t->set, db);
+}
+
+unsigned txn_db(const struct txn *t)
+{
+    return t->db;
+}
+
+msec_t txn_now(const struct txn *t)
+{
+    return t->options.now_ms;
+}
+
+struct rng *txn_rng(struct txn *t)
+{
+    return &t->rng;
+}
+
+bool txn_is_replay(const struct txn *t)
+{
+    return t->options.replay;
+}
+
+bool txn_has_changes(const struct txn *t)
+{
+    return t->command_changed;
+}
+
+void txn_size_hint(struct txn *t, size_t value_bytes)
+{
+    t->size_hint = value_bytes;
+}
+
+void txn_replay_at(struct txn *t, lsn_t lsn)
+{
+    t->replay_lsn = lsn;
+}
+
+/* ---- Look-ups ---- */
+
+static slot_t slot_of(const struct txn *t, struct slice key)
+{
+    if (t->slot_count == 1) {
+        check_slow(hash_slot(key) == t->slots[0]);
+        return t->slots[0];
+    }
+    return hash_slot(key);
+}
+
+/* The object of a key, tombstones included; NULL with ERR_NOT_FOUND if memory and store have none. */
+static enum err find(struct txn *t, slot_t number, uint32_t hash, struct slice key, struct obj **out)
+{
+    struct set *s = t->set;
+    struct slot *slot;
+    struct obj *o;
+    enum store_tier tier;
+
+    if (t->space == NULL)
+        return ERR_NOT_FOUND;
+    slot = &t->space->slots[number];
+    o = table_find(&slot->table, hash, key);
+    if (o == NULL) {
+        if (!t->options.replay && slot->live == slot->keys)
+            return ERR_NOT_FOUND;
+        tier = t->options.may_wait || t->changed ? STORE_DISK : STORE_CACHED;
+        TRY(load_record(s, t->space, number, hash, key, tier, &t->row, &o));
+        o->db = (uint16_t)t->db;
+        table_add(&slot->table, o);
+        slot->live++;
+        if (o->expire_ms != 0 && o->expire_ms < slot->next_expire_ms)
+            slot->next_expire_ms = o->expire_ms;
+        obj_charge(t, o);
+        atomic_fetch_add_explicit(&s->loads, 1, memory_order_relaxed);
+    }
+    *out = o;
+    return OK;
+}
+
+static bool expired(const struct txn *t, const struct obj *o)
+{
+    return o->expire_ms != 0 && o->expire_ms <= t->options.now_ms && !t->options.replay;
+}
+
+static enum err find_live(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
+{
+    struct obj *o = NULL;
+
+    TRY(find(t, slot_of(t, key), hash_name(key), key, &o));
+    if (o->state & STATE_TOMB)
+        return ERR_NOT_FOUND;
+    o->state |= STATE_REFERENCED;
+    *out = o;
+    if (type != OBJ_ANY && o->type != type && !expired(t, o))
+        return ERR_WRONG_TYPE;
+    return OK;
+}
+
+enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
+{
+    struct obj *o = NULL;
+
+    TRY(find_live(t, key, type, &o));
+    if (expired(t, o))
+        return ERR_NOT_FOUND;
+    o->access_clock = (uint32_t)(t->options.now_ms / 1000);
+    *out = o;
+    return OK;
+}
+
+enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
+{
+    struct obj *o = NULL;
+
+    TRY(find_live(t, key, type, &o));
+    if (expired(t, o)) {
+        size_t effects = t->command_effects;
+        bool changed = t->command_changed;
+
+        txn_delete(t, o);
+        /* The deletion is its own effect; the command's own words still have to be logged. */
+        t->command_effects = effects;
+        t->command_changed = changed;
+        atomic_fetch_add_explicit(&t->set->expired, 1, memory_order_relaxed);
+        return ERR_NOT_FOUND;
+    }
+    o->access_clock = (uint32_t)(t->options.now_ms / 1000);
+    *out = o;
+    return OK;
+}
+
+enum err txn_write_or_create(struct txn *t, struct slice key, enum obj_type type, struct obj **out, bool *created)
+{
+    enum err e = txn_write(t, key, type, out);
+
+    if (created != NULL)
+        *created = e == ERR_NOT_FOUND;
+    if (e == ERR_NOT_FOUND) {
+        *out = txn_create(t, key, type);
+        e = OK;
+    }
+    return e;
+}
+
+/* ---- Changes ---- */
+
+/* The entry that collects what the running effect does to o. */
+struct touched *touch(struct txn *t, struct obj *o)
+{
+    struct touched *entry;
+
+    for (size_t i = t->touched_count; i-- > t->unbound;)
+        if (t->touched[i].o == o && t->touched[i].effect == EFFECT_NONE) {
+            entry = &t->touched[i];
+            goto found;
+        }
+    if (t->touched_count == t->touched_capacity) {
+        t->touched_capacity = t->touched_capacity != 0 ? t->touched_capacity * 2 : 16;
+        t->touched = realloc(t->touched, t->touched_capacity * sizeof *t->touched);
+        check(t->touched != NULL);
+    }
+    entry = &t->touched[t->touched_count++];
+    *entry = (struct touched){.o = o, .space = set_space(t->set, o->db), .effect = EFFECT_NONE, .slot = o->slot, .db = o->db};
+found:
+    if (o->form == OBJ_BIG)
+        entry->through = true;
+    t->changed = t->command_changed = true;
+    return entry;
+}
+
+static void count(struct txn *t, struct touched *entry, int keys, int expires)
+{
+    struct slot *slot = &entry->space->slots[entry->slot];
+
+    entry->keys = (int8_t)(entry->keys + keys);
+    entry->expires = (int8_t)(entry->expires + expires);
+    if (t->options.replay) /* there the log's own deltas count: set_replay_count */
+        return;
+    slot->keys += (uint64_t)(int64_t)keys;
+    slot->expires += (uint64_t)(int64_t)expires;
+    if (keys != 0)
+        atomic_fetch_add_explicit(&entry->space->keys, (uint64_t)(int64_t)keys, memory_order_relaxed);
+    if (expires != 0)
+        atomic_fetch_add_explicit(&entry->space->expires, (uint64_t)(int64_t)expires, memory_order_relaxed);
+}
+
+void txn_changed(struct txn *t, struct obj *o)
+{
+    (void)touch(t, o);
+}
+
+struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type)
+{
+    slot_t number = slot_of(t, key);
+    uint32_t hash = hash_name(key);
+    struct slot *slot;
+    struct obj *o;
+
+    if (t->space == NULL)
+        t->space = set_space_make(t->set, t->db);
+    slot = &t->space->slots[number];
+    o = table_find(&slot->table, hash, key);
+    if (o != NULL) {
+        check(o->state & STATE_TOMB);
+        o->state &= ~STATE_TOMB;
+    } else {
+        o = obj_new(hash, key, t->size_hint);
+        o->slot = number;
+        o->db = (uint16_t)t->db;
+        o->state = t->options.replay ? 0 : STATE_SURE; /* find() has just asked the store */
+        table_add(&slot->table, o);
+    }
+    t->size_hint = 0;
+    slot->live++;
+    o->state |= STATE_REFERENCED;
+    o->type = (uint8_t)type;
+    o->form = type == OBJ_STRING ? OBJ_PLAIN : OBJ_PACKED;
+    o->marks = 0;
+    o->count = 0;
+    o->expire_ms = 0;
+    o->value_size = 0;
+    o->access_clock = (uint32_t)(t->options.now_ms / 1000);
+    count(t, touch(t, o), 1, 0);
+    return o;
+}
+
+static void drop_elements(struct txn *t, struct touched *entry)
+{
+    struct obj *o = entry->o;
+
+    if (o->form != OBJ_BIG)
+        return;
+    entry->through = true;
+    row_garbage(&t->row, o->slot, obj_big_get(o).id);
+    batch_put(t->batch, set_family(t->set, entry->space), buf_slice(&t->row), (struct slice){0});
+    if (t->garbage_count == t->garbage_capacity) {
+        t->garbage_capacity = t->garbage_capacity != 0 ? t->garbage_capacity * 2 : 4;
+        t->garbage = realloc(t->garbage, t->garbage_capacity * sizeof *t->garbage);
+        check(t->garbage != NULL);
+    }
+    t->garbage[t->garbage_count++] = (struct garbage){entry->space->uid, o->slot, obj_big_get(o).id};
+}
+
+void txn_delete(struct txn *t, struct obj *o)
+{
+    struct touched *entry = touch(t, o);
+
+    check(!(o->state & STATE_TOMB));
+    drop_elements(t, entry);
+    count(t, entry, -1, o->expire_ms != 0 ? -1 : 0);
+    entry->space->slots[o->slot].live--;
+    o->state |= STATE_TOMB;
+    o->form = OBJ_PLAIN;
+    o->expire_ms = 0;
+    o->count = 0;
+    o->value_size = 0;
+    TXN_EFFECT(t, o, SLICE_LITERAL("DEL"), obj_key(o));
+}
+
+void txn_reset(struct txn *t, struct obj *o, enum obj_type type)
+{
+    struct touched *entry = touch(t, o);
+
+    drop_elements(t, entry);
+    if (o->expire_ms != 0)
+        count(t, entry, 0, -1);
+    o->type = (uint8_t)type;
+    o->form = type == OBJ_STRING ? OBJ_PLAIN : OBJ_PACKED;
+    o->marks = 0;
+    o->expire_ms = 0;
+    o->count = 0;
+    o->value_size = 0;
+}
+
+void txn_expire(struct txn *t, struct obj *o, msec_t expire_ms)
+{
+    struct touched *entry = touch(t, o);
+    struct slot *slot = &entry->space->slots[o->slot];
+
+    count(t, entry, 0, (expire_ms != 0) - (o->expire_ms != 0));
+    o->expire_ms = expire_ms;
+    if (expire_ms != 0 && expire_ms < slot->next_expire_ms)
+        slot->next_expire_ms = expire_ms;
+}
+
+/* ---- Effects ---- */
+
+static void text_number(struct buf *out, char kind, size_t n)
+{
+    uint8_t *p = buf_reserve(out, 24);
+    char digits[20];
+    size_t at = sizeof digits, size;
+
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    size = sizeof digits - at;
+    p[0] = (uint8_t)kind;
+    memcpy(p + 1, digits + at, size);
+    p[size + 1] = '\r';
+    p[size + 2] = '\n';
+    out->size += size + 3;
+}
+
+static size_t text_words(struct buf *out, const struct slice *words, size_t count)
+{
+    size_t before = out->size;
+
+    text_number(out, '*', count);
+    for (size_t i = 0; i < count; i++) {
+        text_number(out, '$', words[i].size);
+        buf_append_slice(out, words[i]);
+        buf_append(out, "\r\n", 2);
+    }
+    return out->size - before;
+}
+
+static struct journal_effect *effect_add(struct txn *t, size_t bytes)
+{
+    struct journal_effect *e;
+
+    if (t->effect_count == t->effect_capacity) {
+        t->effect_capacity = t->effect_capacity != 0 ? t->effect_capacity * 2 : 16;
+        t->effects = realloc(t->effects, t->effect_capacity * sizeof *t->effects);
+        check(t->effects != NULL);
+    }
+    e = &t->effects[t->effect_count++];
+    *e = (struct journal_effect){.bytes = (uint32_t)bytes, .slot = SLOT_NODE, .kind = JOURNAL_MARK};
+    return e;
+}
+
+static void text_begin(struct txn *t, unsigned db)
+{
+    if (t->effect_count == 0) {
+        t->text.size = 0;
+        buf_reserve(&t->text, MULTI_BYTES);
+        t->text.size = MULTI_BYTES;
+    } else if (t->effects[t->effect_count - 1].db != db) {
+        char digits[8];
+        int n = snprintf(digits, sizeof digits, "%u", db % 100000);
+        struct slice words[2] = {SLICE_LITERAL("SELECT"), slice_of(digits, (size_t)n)};
+
+        effect_add(t, text_words(&t->text, words, 2))->db = (uint16_t)db;
+    }
+}
+
+/* Gives the unbound changes of o (all, if o is NULL) to the effect that was added last. */
+static void bind(struct txn *t, const struct obj *o)
+{
+    struct journal_effect *e = &t->effects[t->effect_count - 1];
+
+    for (size_t i = t->unbound; i < t->touched_count; i++) {
+        struct touched *entry = &t->touched[i];
+
+        if (entry->effect != EFFECT_NONE || (o != NULL && entry->o != o))
+            continue;
+        check(e->slot == SLOT_NODE || e->slot == entry->slot);
+        entry->effect = (uint32_t)(t->effect_count - 1);
+        e->slot = entry->slot;
+        e->kind = JOURNAL_KEY;
+        e->keys += entry->keys;
+        e->expires += entry->expires;
+    }
+    while (t->unbound < t->touched_count && t->touched[t->unbound].effect != EFFECT_NONE)
+        t->unbound++;
+}
+
+void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t word_count)
+{
+    (void)touch(t, o);
+    text_begin(t, o->db);
+    effect_add(t, text_words(&t->text, words, word_count))->db = o->db;
+    bind(t, o);
+    t->command_effects++;
+}
+
+void txn_command_end(struct txn *t, struct slice raw, const struct slice *words, size_t count_)
+{
+    if (t->command_changed && t->command_effects == 0 && !t->options.replay) {
+        check(t->unbound < t->touched_count);
+        text_begin(t, t->db);
+        if (raw.size > 0)
+            buf_append_slice(&t->text, raw);
+        effect_add(t, raw.size > 0 ? raw.size : text_words(&t->text, words, count_))->db = (uint16_t)t->db;
+        bind(t, NULL);
+    }
+    check(t->options.replay || t->unbound == t->touched_count); /* a change without an effect would be lost */
+    t->command_changed = false;
+    t->command_effects = 0;
+}
+
+/* ---- Commit ---- */
+
+static struct slice text_finish(struct txn *t)
+{
+    size_t keys = 0;
+
+    for (size_t i = 0; i < t->effect_count; i++)
+        keys += t->effects[i].kind == JOURNAL_KEY;
+    if (keys < 2)
+        return slice_of(t->text.data + MULTI_BYTES, t->text.size - MULTI_BYTES);
+    memcpy(t->text.data, "*1\r\n$5\r\nMULTI\r\n", MULTI_BYTES);
+    buf_append(&t->text, "*1\r\n$4\r\nEXEC\r\n", 14);
+    effect_add(t, 14)->db = t->effects[t->effect_count - 1].db;
+    effect_add(t, 0);
+    memmove(t->effects + 1, t->effects, (t->effect_count - 1) * sizeof *t->effects);
+    t->effects[0] = (struct journal_effect){.bytes = MULTI_BYTES, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = t->effects[1].db};
+    for (size_t i = 0; i < t->touched_count; i++)
+        t->touched[i].effect++;
+    return buf_slice(&t->text);
+}
+
+/* The writer holds an older copy of this object: that one must be in the store before ours. */
+static void wait_landed(struct set *s)
+{
+    pthread_mutex_lock(&s->wake_lock);
+    while (s->in_air && s->drain_error == OK)
+        pthread_cond_wait(&s->landed, &s->wake_lock);
+    pthread_mutex_unlock(&s->wake_lock);
+}
+
+static void write_through(struct txn *t, struct touched *entry)
+{
+    struct set *s = t->set;
+    struct obj *o = entry->o;
+    struct slot *slot = &entry->space->slots[entry->slot];
+    struct family *f = set_family(s, entry->space);
+    bool flew = (o->state & STATE_FLYING) != 0;
+
+    if (flew) {
+        wait_landed(s);
+        o->state &= ~STATE_FLYING;
+        o->next_since = 0;
+    }
+    row_key(&t->row, o->slot, o->hash, obj_key(o));
+    if (o->state & STATE_TOMB) {
+        batch_delete(t->batch, f, buf_slice(&t->row));
+    } else {
+        buf_clear(&t->record);
+        record_of(o, &t->record);
+        batch_put(t->batch, f, buf_slice(&t->row), buf_slice(&t->record));
+        if (o->expire_ms != 0) {
+            row_expiry(&t->row, o->slot, o->expire_ms, obj_key(o));
+            batch_put(t->batch, f, buf_slice(&t->row), (struct slice){0});
+        }
+    }
+    o->state &= ~STATE_SURE;
+    if (flew)
+        obj_dirty(s, slot, o, o->last_change); /* the writer still knows it: it must not be freed before it says so */
+    else
+        obj_clean(s, slot, o);
+}
+
+/* Stamps what the effects changed, in order; later entries of an object overwrite earlier ones. */
+static void stamp(struct txn *t, lsn_t base)
+{
+    lsn_t lsn = base;
+    size_t next = 0;
+
+    for (size_t i = 0; i < t->touched_count; i++) {
+        struct touched *entry = &t->touched[i];
+        struct slot *slot = &entry->space->slots[entry->slot];
+        lsn_t at = t->replay_lsn;
+
+        if (!t->options.replay) {
+            if (entry->effect < next) { /* effects of different keys may be bound out of order */
+                next = 0;
+                lsn = base;
+            }
+            while (next <= entry->effect)
+                lsn += t->effects[next++].bytes;
+            at = lsn;
+        }
+        entry->o->last_change = at;
+        if (entry->keys != 0 || entry->expires != 0)
+            if (slot->counts_since == 0 && !t->options.replay)
+                slot->counts_since = at;
+        obj_dirty(t->set, slot, entry->o, at);
+    }
+}
+
+static void settle(struct txn *t)
+{
+    bool through = false;
+
+    for (size_t i = 0; i < t->touched_count; i++)
+        through |= t->touched[i].through;
+    if (through) {
+        for (size_t i = 0; i < t->touched_count; i++) {
+            if (!t->touched[i].through)
+                continue;
+            for (size_t k = i + 1; k < t->touched_count; k++)
+                if (t->touched[k].o == t->touched[i].o) {
+                    t->touched[k].through = true; /* the last entry speaks for the object */
+                    t->touched[i].through = false;
+                    break;
+                }
+            if (t->touched[i].through)
+                write_through(t, &t->touched[i]);
+        }
+    }
+    if (batch_count(t->batch) > 0) {
+        enum err e = store_write(t->set->store, t->batch);
+
+        check(e == OK); /* the change is in the log: a store that refuses it ends the process, replay redoes it */
+        batch_clear(t->batch);
+    }
+    for (size_t i = 0; i < t->garbage_count; i++) /* only now: the reaper may start at once */
+        set_garbage_add(t->set, &t->garbage[i]);
+    t->garbage_count = 0;
+}
+
+/* Tombstones that the store never needs to hear of, and sizes. */
+static void account(struct txn *t)
+{
+    for (size_t i = 0; i < t->touched_count; i++) {
+        struct touched *entry = &t->touched[i];
+        struct obj *o = entry->o;
+
+        for (size_t k = i + 1; o != NULL && k < t->touched_count && t->touched_count <= 64; k++)
+            if (t->touched[k].o == o)
+                o = NULL; /* its last entry does it */
+        if (o == NULL || (t->touched_count > 64 && o->state & STATE_TOMB))
+            continue;
+        if (o->state & STATE_TOMB && !(o->state & STATE_FLYING) && (o->state & STATE_SURE || !(o->state & STATE_DIRTY))) {
+            struct slot *slot = &entry->space->slots[entry->slot];
+
+            if (o->state & STATE_DIRTY)
+                obj_clean(t->set, slot, o);
+            obj_forget(t->set, slot, o);
+        } else {
+            obj_charge(t, o);
+        }
+    }
+}
+
+enum err txn_commit(struct txn *t, lsn_t *end)
+{
+    struct set *s = t->set;
+    bool rows = batch_count(t->batch) > 0;
+    lsn_t base = 0, position = 0;
+
+    *end = 0;
+    if (!t->changed)
+        return OK;
+    check(t->options.replay || t->unbound == t->touched_count);
+    for (size_t i = 0; i < t->touched_count && !rows; i++)
+        rows = t->touched[i].through;
+    if (!t->options.replay) {
+        struct slice text = text_finish(t);
+
+        atomic_store(&t->active_since, s->journal->tail(s->journal->context) + 1);
+        if (rows)
+            gate_read(t);
+        base = s->journal->append(s->journal->context, t->effects, t->effect_count, text);
+        position = base + text.size;
+    } else {
+        check(t->replay_lsn != 0);
+        if (rows)
+            gate_read(t);
+    }
+    stamp(t, base);
+    if (rows)
+        settle(t);
+    gate_done(t);
+    atomic_store_explicit(&t->active_since, 0, memory_order_release);
+    account(t);
+    t->touched_count = t->unbound = t->effect_count = 0;
+    *end = position;
+    return OK;
+}
+
+enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *needed)
+{
+    struct obj *o = NULL;
+    enum err e = find(t, slot_of(t, key), hash_name(key), key, &o);
+
+    if (e != OK && e != ERR_NOT_FOUND)
+        return e;
+    *needed = e == ERR_NOT_FOUND || o->last_change < lsn;
+    return OK;
+}

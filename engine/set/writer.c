@@ -1,0 +1,473 @@
+/*
+ * writer.c - drains changed objects into the store, in slot order, and moves the floor.
+ *
+ *   pick (slot locked)      copies the records of a slot's dirty objects; they are FLYING
+ *   sync                    the journal, through the largest change copied
+ *   land (no lock)          one sorted file by ingest when the piece is large, else one memtable batch
+ *   settle (slot locked)    an object not changed meanwhile is clean; a tombstone is gone
+ *
+ * (1) The store never runs ahead of the journal: a record lands only after the journal is synced through it, and
+ *     memtables are switched only under the gate, with the journal synced through its tail.
+ * (2) A pass visits every slot. The floor it writes is the journal's tail from before its first visit, lowered to the
+ *     oldest frame in the making at that time. It goes into a batch after the last piece and never falls.
+ * (3) A transaction that waits for a flight to land may hold slot locks: the writer therefore never blocks on a slot
+ *     while something is in the air.
+ */
+#include "engine/set/set_priv.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/key/record.h"
+#include "engine/key/row.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PIECE_BYTES = 32 << 20,
+    INGEST_BYTES_MIN = 8 << 20,
+    LOCK_SPINS = 2000,
+    IDLE_DRAIN_MS = 2000,
+    FLUSH_POLL_US = 500,
+};
+
+/* One row of a piece: where its key and record lie in the arena. */
+struct flight_row {
+    size_t key_at, value_at;
+    uint32_t key_size, value_size;
+    bool tomb;
+};
+
+struct flown {
+    struct obj *o;
+    slot_t slot;
+};
+
+struct flight {
+    struct space *space;
+    struct buf arena, key, record;
+    struct flight_row *rows;
+    size_t row_count, row_capacity;
+    struct flown *objects;
+    size_t object_count, object_capacity;
+    lsn_t last;
+    struct batch *batch; /* count rows and the floor */
+    unsigned file_number;
+};
+
+#define GROW(array, count, capacity)                                        \
+    do {                                                                    \
+        if ((count) == (capacity)) {                                        \
+            (capacity) = (capacity) != 0 ? (capacity) * 2 : 1024;            \
+            (array) = realloc((array), (capacity) * sizeof *(array));        \
+            check((array) != NULL);                                         \
+        }                                                                   \
+    } while (0)
+
+/* ---- Dirty lists (slot locked) ---- */
+
+void obj_dirty(struct set *s, struct slot *slot, struct obj *o, lsn_t lsn)
+{
+    if (o->state & STATE_FLYING && o->next_since == 0)
+        o->next_since = lsn;
+    if (o->state & STATE_DIRTY)
+        return;
+    if (slot->dirty_count == slot->dirty_capacity) {
+        slot->dirty_capacity = slot->dirty_capacity != 0 ? slot->dirty_capacity * 2 : 8;
+        slot->dirty = realloc(slot->dirty, slot->dirty_capacity * sizeof *slot->dirty);
+        check(slot->dirty != NULL);
+    }
+    o->dirty_index = slot->dirty_count;
+    slot->dirty[slot->dirty_count++] = o;
+    o->state |= STATE_DIRTY;
+    o->since = lsn;
+    atomic_fetch_add_explicit(&s->dirty_bytes, o->charged, memory_order_relaxed);
+}
+
+void obj_clean(struct set *s, struct slot *slot, struct obj *o)
+{
+    struct obj *last;
+
+    if (!(o->state & STATE_DIRTY))
+        return;
+    last = slot->dirty[--slot->dirty_count];
+    slot->dirty[o->dirty_index] = last;
+    last->dirty_index = o->dirty_index;
+    o->state &= ~STATE_DIRTY;
+    o->since = 0;
+    atomic_fetch_sub_explicit(&s->dirty_bytes, o->charged, memory_order_relaxed);
+    if (slot->dirty_count == 0) {
+        free(slot->dirty);
+        slot->dirty = NULL;
+        slot->dirty_capacity = 0;
+    }
+}
+
+void record_of(const struct obj *o, struct buf *out)
+{
+    struct record r = {.type = o->type,
+                       .form = o->form,
+                       .marks = o->marks,
+                       .last_change = o->last_change,
+                       .expire_ms = o->expire_ms,
+                       .count = o->count,
+                       .value = obj_value(o)};
+
+    record_encode(out, &r);
+}
+
+/* ---- Pick ---- */
+
+static void row_add(struct flight *f, bool tomb)
+{
+    struct flight_row *row;
+
+    GROW(f->rows, f->row_count, f->row_capacity);
+    row = &f->rows[f->row_count++];
+    *row = (struct flight_row){.key_at = f->arena.size, .key_size = (uint32_t)f->key.size, .tomb = tomb,
+                               .value_size = (uint32_t)f->record.size};
+    buf_append_slice(&f->arena, buf_slice(&f->key));
+    row->value_at = f->arena.size;
+    buf_append_slice(&f->arena, buf_slice(&f->record));
+}
+
+static struct slice row_key_of(const struct flight *f, const struct flight_row *row)
+{
+    return slice_of(f->arena.data + row->key_at, row->key_size);
+}
+
+static int by_key(const void *a, const void *b, void *flight)
+{
+    return slice_compare(row_key_of(flight, a), row_key_of(flight, b));
+}
+
+static void pick_slot(struct set *s, struct flight *f, slot_t number)
+{
+    struct slot *slot = &f->space->slots[number];
+    size_t first = f->row_count;
+
+    for (uint32_t i = 0; i < slot->dirty_count; i++) {
+        struct obj *o = slot->dirty[i];
+        bool tomb = (o->state & STATE_TOMB) != 0;
+
+        row_key(&f->key, number, o->hash, obj_key(o));
+        buf_clear(&f->record);
+        if (!tomb)
+            record_of(o, &f->record);
+        row_add(f, tomb);
+        if (!tomb && o->expire_ms != 0) {
+            row_expiry(&f->key, number, o->expire_ms, obj_key(o));
+            buf_clear(&f->record);
+            row_add(f, false);
+        }
+        o->state = (uint8_t)((o->state | STATE_FLYING) & ~STATE_SURE);
+        o->next_since = 0;
+        if (o->last_change > f->last)
+            f->last = o->last_change;
+        GROW(f->objects, f->object_count, f->object_capacity);
+        f->objects[f->object_count++] = (struct flown){o, number};
+    }
+    qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
+    if (slot->counts_since != 0) {
+        lsn_t at = s->journal->tail(s->journal->context);
+
+        counts_row(&f->key, number);
+        counts_encode(&f->record, slot, at);
+        batch_put(f->batch, set_family(s, f->space), buf_slice(&f->key), buf_slice(&f->record));
+        slot->counts_since = 0;
+        slot->counts_at = at;
+    }
+}
+
+/* ---- Land, settle ---- */
+
+static enum err land_by_ingest(struct set *s, struct flight *f)
+{
+    char path[4096];
+    struct sst *w = NULL;
+    uint64_t bytes = 0;
+    enum err e;
+
+    snprintf(path, sizeof path, "%s/drain-%u.sst", store_path(s->store), f->file_number++);
+    unlink(path);
+    TRY(sst_open(s->store, path, &w));
+    e = OK;
+    for (size_t i = 0; i < f->row_count && e == OK; i++) {
+        const struct flight_row *row = &f->rows[i];
+
+        e = row->tomb ? sst_delete(w, row_key_of(f, row))
+                      : sst_put(w, row_key_of(f, row), slice_of(f->arena.data + row->value_at, row->value_size));
+    }
+    if (e == OK)
+        e = sst_finish(w, &bytes);
+    sst_free(w);
+    if (e == OK && (e = store_ingest(s->store, set_family(s, f->space), path)) != OK)
+        unlink(path);
+    if (e == OK)
+        atomic_fetch_add(&s->drain_ingests, 1);
+    return e;
+}
+
+static enum err land_by_batch(struct set *s, struct flight *f)
+{
+    struct family *family = set_family(s, f->space);
+    struct batch *b = batch_new();
+    enum err e;
+
+    for (size_t i = 0; i < f->row_count; i++) {
+        const struct flight_row *row = &f->rows[i];
+
+        if (row->tomb)
+            batch_delete(b, family, row_key_of(f, row));
+        else
+            batch_put(b, family, row_key_of(f, row), slice_of(f->arena.data + row->value_at, row->value_size));
+    }
+    e = store_write(s->store, b);
+    batch_free(b);
+    atomic_fetch_add(&s->drain_batches, 1);
+    return e;
+}
+
+static void in_air_set(struct set *s, bool in_air)
+{
+    pthread_mutex_lock(&s->wake_lock);
+    s->in_air = in_air;
+    if (!in_air)
+        pthread_cond_broadcast(&s->landed);
+    pthread_mutex_unlock(&s->wake_lock);
+}
+
+static void settle_object(struct set *s, struct slot *slot, struct obj *o)
+{
+    if (!(o->state & STATE_FLYING))
+        return; /* written through meanwhile: it is dirty again */
+    o->state &= ~STATE_FLYING;
+    if (o->next_since != 0) {
+        o->since = o->next_since;
+        o->next_since = 0;
+        return;
+    }
+    obj_clean(s, slot, o);
+    if (o->state & STATE_TOMB)
+        obj_forget(s, slot, o);
+}
+
+/* Puts the piece into the store and settles its objects. */
+static enum err land_piece(struct set *s, struct flight *f, bool locked)
+{
+    enum err e = OK;
+
+    if (f->object_count == 0)
+        return OK;
+    e = s->journal->sync(s->journal->context, f->last);
+    if (e == OK) {
+        e = f->arena.size >= INGEST_BYTES_MIN ? land_by_ingest(s, f) : ERR_AGAIN;
+        if (e == ERR_AGAIN)
+            e = land_by_batch(s, f);
+    }
+    if (e != OK)
+        return e;
+    in_air_set(s, false);
+    for (size_t i = 0; i < f->object_count;) {
+        slot_t number = f->objects[i].slot;
+
+        if (!locked)
+            pthread_mutex_lock(&s->locks[number]);
+        for (; i < f->object_count && f->objects[i].slot == number; i++)
+            settle_object(s, &f->space->slots[number], f->objects[i].o);
+        if (!locked)
+            pthread_mutex_unlock(&s->locks[number]);
+    }
+    atomic_fetch_add(&s->drained, f->object_count);
+    f->object_count = f->row_count = 0;
+    f->arena.size = 0;
+    f->last = 0;
+    return OK;
+}
+
+static enum err lock_slot(struct set *s, struct flight *f, slot_t number)
+{
+    enum err e = OK;
+
+    for (int i = 0; i < LOCK_SPINS; i++) {
+        if (pthread_mutex_trylock(&s->locks[number]) == 0)
+            return OK;
+        __builtin_ia32_pause();
+    }
+    e = land_piece(s, f, false); /* rule (3) */
+    pthread_mutex_lock(&s->locks[number]);
+    return e;
+}
+
+/* ---- Floor, flush ---- */
+
+/* Every effect below this is either in a dirty object's past or will be marked dirty before its lock is released. */
+static lsn_t floor_now(struct set *s)
+{
+    lsn_t floor = s->journal->tail(s->journal->context) + 1;
+
+    pthread_mutex_lock(&s->threads_lock);
+    for (struct txn *t = s->threads; t != NULL; t = t->next_thread) {
+        lsn_t active = atomic_load(&t->active_since);
+
+        if (active != 0 && active < floor)
+            floor = active;
+    }
+    pthread_mutex_unlock(&s->threads_lock);
+    if (s->replaying != 0 && s->replaying < floor)
+        floor = s->replaying;
+    return floor;
+}
+
+enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locked)
+{
+    struct flight f = {.space = space, .batch = batch_new()};
+    struct family *family = set_family(s, space);
+    enum err e = OK;
+
+    for (unsigned number = 0; number < SLOTS && e == OK; number++) {
+        struct slot *slot = &space->slots[number];
+
+        if (!locked)
+            e = lock_slot(s, &f, (slot_t)number);
+        if (e == OK && (slot->dirty_count > 0 || slot->counts_since != 0)) {
+            if (f.object_count == 0)
+                in_air_set(s, true);
+            pick_slot(s, &f, (slot_t)number);
+        }
+        if (!locked)
+            pthread_mutex_unlock(&s->locks[number]);
+        if (e == OK && f.arena.size >= PIECE_BYTES)
+            e = land_piece(s, &f, locked);
+    }
+    if (e == OK)
+        e = land_piece(s, &f, locked);
+    if (e == OK) {
+        in_air_set(s, false);
+        row_node(&f.key, "floor", 0);
+        buf_clear(&f.record);
+        buf_append(&f.record, &floor, sizeof floor);
+        batch_put(f.batch, family, buf_slice(&f.key), buf_slice(&f.record));
+        e = store_write(s->store, f.batch);
+    }
+    batch_free(f.batch);
+    buf_free(&f.arena);
+    buf_free(&f.key);
+    buf_free(&f.record);
+    free(f.rows);
+    free(f.objects);
+    return e;
+}
+
+/* Switches the memtables with the journal synced through everything in them, and waits for the files. */
+enum err writer_flush(struct set *s)
+{
+    enum err e = s->journal->sync(s->journal->context, s->journal->tail(s->journal->context));
+
+    if (e != OK)
+        return e;
+    pthread_rwlock_wrlock(&s->gate);
+    e = s->journal->sync(s->journal->context, s->journal->tail(s->journal->context));
+    if (e == OK)
+        e = store_flush_begin(s->store);
+    pthread_rwlock_unlock(&s->gate);
+    while (e == OK && !store_flush_done(s->store))
+        usleep(FLUSH_POLL_US);
+    return e;
+}
+
+static bool flush_due(struct set *s, lsn_t floor)
+{
+    lsn_t persisted = atomic_load(&s->floor);
+
+    return store_memtable_bytes(s->store) > atomic_load(&s->dirty_bytes_max) / 2 ||
+           (floor > persisted && floor - persisted > atomic_load(&s->log_bytes_max) / 2);
+}
+
+enum err writer_pass(struct set *s, bool flush_always)
+{
+    lsn_t floor;
+    enum err e = OK;
+    bool large = atomic_load(&s->dirty_bytes) > INGEST_BYTES_MIN;
+
+    pthread_mutex_lock(&s->pass);
+    /* Rows of big collections in the memtable would overlap the sorted files: let them go first. */
+    if (large && store_memtable_bytes(s->store) > (1 << 20))
+        e = writer_flush(s);
+    floor = floor_now(s);
+    if (floor < atomic_load(&s->floor))
+        floor = atomic_load(&s->floor);
+    for (unsigned db = 0; db < s->databases && e == OK; db++) {
+        struct space *space = set_space(s, db);
+
+        if (space != NULL)
+            e = drain_space(s, space, floor, false);
+    }
+    if (e == OK && (flush_always || flush_due(s, floor)) && (e = writer_flush(s)) == OK) {
+        atomic_store(&s->floor, floor);
+        s->journal->trim(s->journal->context, floor);
+    }
+    atomic_fetch_add(&s->drains, 1);
+    pthread_mutex_unlock(&s->pass);
+    return e;
+}
+
+/* ---- The thread ---- */
+
+static bool pass_due(struct set *s, uint64_t idle_ms)
+{
+    lsn_t floor = atomic_load(&s->floor);
+    lsn_t tail = s->journal->tail(s->journal->context);
+
+    if (s->passes_wanted > s->passes_done)
+        return true;
+    if (atomic_load(&s->dirty_bytes) > dirty_limit(s))
+        return true;
+    if (tail > floor && tail - floor > atomic_load(&s->log_bytes_max))
+        return true;
+    return idle_ms >= IDLE_DRAIN_MS && atomic_load(&s->dirty_bytes) > 0 &&
+           atomic_load(&s->bytes) > (int64_t)atomic_load(&s->budget_bytes);
+}
+
+void *writer_run(void *set)
+{
+    struct set *s = set;
+    uint64_t idle_ms = 0;
+
+    pthread_mutex_lock(&s->wake_lock);
+    while (!s->stopping) {
+        uint64_t wanted;
+        enum err e;
+
+        if (!pass_due(s, idle_ms)) {
+            struct timespec until;
+
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += 20 * 1000000;
+            if (until.tv_nsec >= 1000000000) {
+                until.tv_sec++;
+                until.tv_nsec -= 1000000000;
+            }
+            pthread_cond_timedwait(&s->wake, &s->wake_lock, &until);
+            idle_ms += 20;
+            continue;
+        }
+        wanted = s->passes_wanted;
+        pthread_mutex_unlock(&s->wake_lock);
+        e = writer_pass(s, wanted > s->passes_done);
+        idle_ms = 0;
+        pthread_mutex_lock(&s->wake_lock);
+        if (e != OK) {
+            s->drain_error = e;
+            log_event(LOG_WARNING, "writer: cannot drain to the store: %s", err_text());
+            check(e == OK); /* the log has everything: end, and replay it after the cause is gone */
+        }
+        if (wanted > s->passes_done)
+            s->passes_done = wanted;
+        pthread_cond_broadcast(&s->landed);
+    }
+    pthread_mutex_unlock(&s->wake_lock);
+    return NULL;
+}
