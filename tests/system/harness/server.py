@@ -1,0 +1,244 @@
+"""server.py - starts servers on loopback in folders of their own, and ends them by pid.
+
+CAIRN_SERVER names the program under test; it may be a redis-server, against which the tests themselves are proved.
+REDIS_SERVER names the real Redis that runs beside it. CAIRN_TEST_PORTS=FROM-TO bounds the ports that are used; of each
+port the one 10000 above is used too, as the cluster bus.
+"""
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness.resp import Connection, ConnectionLost
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+REDIS = os.environ.get("REDIS_SERVER", "redis-server")
+REDIS_CLI = os.environ.get("REDIS_CLI", "redis-cli")
+SUBJECT = os.environ.get("CAIRN_SERVER", os.path.join(ROOT, "build", "release", "cairn-server"))
+PORTS = [int(p) for p in os.environ.get("CAIRN_TEST_PORTS", "21800-21899").split("-")]
+
+_running = set()
+_folders = set()
+_next_port = [PORTS[0] + (os.getpid() * 7) % max(1, PORTS[1] - PORTS[0])]
+
+
+def subject_is_redis():
+    """True when the tests are being proved on a real redis-server: what only Cairn promises is then skipped."""
+    return "redis-server" in os.path.basename(SUBJECT)
+
+
+def port_is_free(port):
+    for number in (port, port + 10000):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", number))
+            except OSError:
+                return False
+    return True
+
+
+def free_port():
+    for _ in range(PORTS[1] - PORTS[0] + 1):
+        port = _next_port[0]
+        _next_port[0] = port + 1 if port < PORTS[1] else PORTS[0]
+        if port_is_free(port):
+            return port
+    raise AssertionError(f"no free port in {PORTS[0]}-{PORTS[1]}")
+
+
+def temporary_folder(name="cairn-test"):
+    folder = tempfile.mkdtemp(prefix=name + "-")
+    _folders.add(folder)
+    return folder
+
+
+def forget_folder(folder):
+    _folders.discard(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class DidNotStart(AssertionError):
+    pass
+
+
+class Server:
+    """A server process and its data folder. Options are configuration directives, given on the command line."""
+
+    def __init__(self, binary=None, folder=None, port=None, env=None, cluster=False, arguments=(), **options):
+        self.binary = binary or SUBJECT
+        self.folder = folder or temporary_folder()
+        self.port = port or free_port()
+        self.env = env or {}
+        self.cluster = cluster
+        self.arguments = list(arguments)
+        self.process = None
+        self.password = options.get("requirepass")
+        self.options = {"bind": "127.0.0.1", "appendonly": "yes", "appendfsync": "everysec", "save": ""}
+        if cluster:
+            self.options.update({"cluster_enabled": "yes", "cluster_config_file": "nodes.conf",
+                                 "cluster_node_timeout": "3000"})
+        self.options.update(options)
+
+    @property
+    def is_redis(self):
+        return "redis-server" in os.path.basename(self.binary)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def log_path(self):
+        return os.path.join(self.folder, "server.log")
+
+    def command_line(self):
+        words = [self.binary] + self.arguments + ["--port", str(self.port), "--dir", self.folder]
+        for name, value in self.options.items():
+            if value is None:
+                continue
+            words.append("--" + name.replace("_", "-"))
+            words.extend(str(v) for v in (value if isinstance(value, (list, tuple)) else [value]))
+        return words
+
+    def spawn(self):
+        log = open(self.log_path, "ab")
+        environment = dict(os.environ)
+        environment.update(self.env)
+        self.process = subprocess.Popen(self.command_line(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                        cwd=self.folder, env=environment)
+        log.close()
+        _running.add(self.process)
+
+    def start(self, seconds=30.0):
+        """Returns itself when the server answers PING (and has loaded its data)."""
+        self.spawn()
+        self.wait_ready(seconds)
+        return self
+
+    def wait_ready(self, seconds=30.0):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise DidNotStart(f"the server ended with {self.process.returncode}:\n{self.log_tail()}")
+            try:
+                with Connection(self.port, timeout=5.0) as c:
+                    kind, text = c.command("PING")
+                    if kind == "+" or text.startswith((b"NOAUTH", b"MASTERDOWN", b"DENIED")):
+                        return
+            except (OSError, ConnectionLost, TimeoutError):
+                pass
+            time.sleep(0.01)
+        raise DidNotStart(f"no answer after {seconds} s:\n{self.log_tail()}")
+
+    def connect(self, protocol=2, timeout=30.0):
+        return Connection(self.port, timeout=timeout, protocol=protocol, password=self.password)
+
+    def log_tail(self, lines=25):
+        try:
+            with open(self.log_path, errors="replace") as f:
+                return "".join(f.readlines()[-lines:])
+        except OSError:
+            return "(no log)"
+
+    # ---- Ending ----
+
+    def wait_end(self, seconds=30.0):
+        code = self.process.wait(timeout=seconds)
+        _running.discard(self.process)
+        return code
+
+    def stop(self, seconds=30.0):
+        """The clean way: SIGTERM, then wait. Returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_end(seconds)
+
+    def kill(self):
+        """kill -9, at once."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        if self.process is not None:
+            self.wait_end()
+
+    def restart(self, kill=False, **options):
+        if kill:
+            self.kill()
+        else:
+            self.stop()
+        self.options.update(options)
+        return self.start()
+
+    def __enter__(self):
+        if self.process is None:
+            self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        forget_folder(self.folder)
+
+    # ---- Looking at the process ----
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/status") as f:
+            for line in f:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def disk_bytes(self):
+        total = 0
+        for base, _, names in os.walk(self.folder):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(base, name)).st_blocks * 512
+                except OSError:
+                    pass
+        return total
+
+    def info(self, section="everything"):
+        with self.connect() as c:
+            text = c.must("INFO", section).decode("utf-8", "replace")
+        return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line and not line.startswith("#"))
+
+
+def redis(**options):
+    """A real redis-server, for comparison."""
+    return Server(binary=REDIS, **options)
+
+
+def wait_until(condition, seconds=30.0, what="the condition", step=0.05):
+    """Polls until condition() is true and returns its value; says what did not come true otherwise."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come true within {seconds} s")
+        time.sleep(step)
+
+
+@atexit.register
+def _clean_up():
+    for process in list(_running):
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if not os.environ.get("CAIRN_KEEP"):
+        for folder in list(_folders):
+            shutil.rmtree(folder, ignore_errors=True)
