@@ -184,18 +184,25 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
     return OK;
 }
 
+struct taken {
+    struct buf *key;
+    bool some; /* the empty key is a key */
+};
+
 static void take_key(void *context, const struct obj *o)
 {
-    struct buf *key = context;
+    struct taken *taken = context;
 
-    if (key->size == 0)
-        buf_append_slice(key, obj_key(o));
+    if (!taken->some)
+        buf_append_slice(taken->key, obj_key(o));
+    taken->some = true;
 }
 
 enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t random, struct buf *key)
 {
     struct space *space = set_space(s, db);
     uint64_t keys = set_keys(s, db);
+    struct taken taken = {key, false};
 
     enum { TRIES = 100 }; /* many keys may have expired without being removed yet */
 
@@ -213,10 +220,10 @@ enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t rand
         if (number == SLOTS)
             number = (unsigned)(random % SLOTS);
         buf_clear(key);
-        TRY(set_scan(s, db, number, random >> 32, 1, now_ms, take_key, key, &next));
-        if (key->size == 0)
-            TRY(set_scan(s, db, number, 0, 1, now_ms, take_key, key, &next));
-        if (key->size > 0)
+        TRY(set_scan(s, db, number, random >> 32, 1, now_ms, take_key, &taken, &next));
+        if (!taken.some)
+            TRY(set_scan(s, db, number, 0, 1, now_ms, take_key, &taken, &next));
+        if (taken.some)
             return OK;
         random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
     }
