@@ -68,6 +68,14 @@ size_t packed_entry_bytes(size_t size)
     return varint_put(head, size) + size;
 }
 
+void packed_write(struct buf *out, struct slice entry)
+{
+    uint8_t head[VARINT_MAX];
+
+    buf_append(out, head, varint_put(head, entry.size));
+    buf_append_slice(out, entry);
+}
+
 void packed_insert(struct obj *o, size_t at, struct slice entry)
 {
     uint8_t head[VARINT_MAX];

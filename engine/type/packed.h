@@ -10,6 +10,7 @@
 #ifndef CAIRN_ENGINE_TYPE_PACKED_H
 #define CAIRN_ENGINE_TYPE_PACKED_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "engine/set/obj.h"
@@ -32,6 +33,9 @@ bool packed_valid(struct slice bytes, size_t *entries);
 
 /* Bytes that an entry of this size takes. */
 size_t packed_entry_bytes(size_t size);
+
+/* Appends one entry to a run under construction. */
+void packed_write(struct buf *out, struct slice entry);
 
 /* Edits the object's value in place; count and txn_changed are the caller's. `entry` may not point into the value. */
 void packed_append(struct obj *o, struct slice entry);

@@ -1,0 +1,37 @@
+/*
+ * args.h - what command functions share: numbers in their words, and taking a half-written reply back.
+ */
+#ifndef CAIRN_SERVER_CMD_ARGS_H
+#define CAIRN_SERVER_CMD_ARGS_H
+
+#include "base/err.h"
+#include "base/num.h"
+#include "server/run/call.h"
+
+/* ERR_NOT_INTEGER if the word is none. */
+static inline enum err arg_i64(const struct call *c, size_t i, int64_t *out)
+{
+    return num_parse_i64(c->argv[i], out) ? OK : ERR_NOT_INTEGER;
+}
+
+/* An integer of at least `least`, else the error reply `text`, also for what is no integer. */
+static inline enum err arg_at_least(struct call *c, size_t i, int64_t least, const char *text, int64_t *out)
+{
+    if (!num_parse_i64(c->argv[i], out) || *out < least)
+        return reply_error(c, "ERR %s", text);
+    return OK;
+}
+
+/* A reply that is written while rows are read is taken back when a read fails: ERR_COLD must leave nothing behind. */
+static inline size_t reply_mark(const struct call *c)
+{
+    return c->reply->out->size;
+}
+
+static inline enum err reply_take_back(struct call *c, size_t mark, enum err e)
+{
+    c->reply->out->size = mark;
+    return e;
+}
+
+#endif
