@@ -66,7 +66,7 @@ void obj_charge(struct txn *t, struct obj *o)
 
 void obj_forget(struct set *s, struct slot *slot, struct obj *o)
 {
-    check(!(o->state & (STATE_DIRTY | STATE_FLYING)));
+    check(!(o->state & (STATE_DIRTY | STATE_HELD)));
     if (!(o->state & STATE_TOMB))
         slot->live--;
     table_remove(&slot->table, o);

@@ -22,6 +22,7 @@ enum obj_state {
     STATE_FLYING = 2,     /* picked by the writer, not yet in the store */
     STATE_TOMB = 4,       /* deleted; stays until the deletion is in the store */
     STATE_REFERENCED = 8, /* used since the eviction hand last passed */
+    STATE_HELD = 32,      /* the writer has its address: stays dirty, and so in memory, until the writer has settled it */
     STATE_SURE = 16,      /* the store surely has no row of this key: its tombstone need not be drained */
 };
 

@@ -571,9 +571,8 @@ static void write_through(struct txn *t, struct touched *entry)
     struct obj *o = entry->o;
     struct slot *slot = &entry->space->slots[entry->slot];
     struct family *f = set_family(s, entry->space);
-    bool flew = (o->state & STATE_FLYING) != 0;
 
-    if (flew) {
+    if (o->state & STATE_FLYING) {
         wait_landed(s);
         o->state &= ~STATE_FLYING;
         o->next_since = 0;
@@ -591,8 +590,8 @@ static void write_through(struct txn *t, struct touched *entry)
         }
     }
     o->state &= ~STATE_SURE;
-    if (flew)
-        obj_dirty(s, slot, o, o->last_change); /* the writer still knows it: it must not be freed before it says so */
+    if (o->state & STATE_HELD)
+        obj_dirty(s, slot, o, o->last_change); /* it is drained once more, which does no harm */
     else
         obj_clean(s, slot, o);
 }
@@ -668,7 +667,7 @@ static void account(struct txn *t)
                 o = NULL; /* its last entry does it */
         if (o == NULL || (t->touched_count > 64 && o->state & STATE_TOMB))
             continue;
-        if (o->state & STATE_TOMB && !(o->state & STATE_FLYING) && (o->state & STATE_SURE || !(o->state & STATE_DIRTY))) {
+        if (o->state & STATE_TOMB && !(o->state & STATE_HELD) && (o->state & STATE_SURE || !(o->state & STATE_DIRTY))) {
             struct slot *slot = &entry->space->slots[entry->slot];
 
             if (o->state & STATE_DIRTY)

@@ -92,6 +92,7 @@ void obj_clean(struct set *s, struct slot *slot, struct obj *o)
 
     if (!(o->state & STATE_DIRTY))
         return;
+    check(!(o->state & STATE_HELD));
     last = slot->dirty[--slot->dirty_count];
     slot->dirty[o->dirty_index] = last;
     last->dirty_index = o->dirty_index;
@@ -162,14 +163,15 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
             buf_clear(&f->record);
             row_add(f, false);
         }
-        o->state = (uint8_t)((o->state | STATE_FLYING) & ~STATE_SURE);
+        o->state = (uint8_t)((o->state | STATE_FLYING | STATE_HELD) & ~STATE_SURE);
         o->next_since = 0;
         if (o->last_change > f->last)
             f->last = o->last_change;
         GROW(f->objects, f->object_count, f->object_capacity);
         f->objects[f->object_count++] = (struct flown){o, number};
     }
-    qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
+    if (f->row_count > first)
+        qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
     if (slot->counts_since != 0) {
         lsn_t at = s->journal->tail(s->journal->context);
 
@@ -241,6 +243,7 @@ static void in_air_set(struct set *s, bool in_air)
 
 static void settle_object(struct set *s, struct slot *slot, struct obj *o)
 {
+    o->state &= ~STATE_HELD;
     if (!(o->state & STATE_FLYING))
         return; /* written through meanwhile: it is dirty again */
     o->state &= ~STATE_FLYING;

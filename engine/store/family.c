@@ -68,6 +68,7 @@ enum err family_open_all(struct store *s)
     if (error != NULL) { /* a new database */
         rocksdb_free(error);
         error = NULL;
+        rocksdb_list_column_families_destroy(names, count);
         names = NULL;
         count = 1;
     }
