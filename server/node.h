@@ -60,39 +60,55 @@ struct gate {
     const struct command *command;
     size_t argc;
     const struct slice *argv;
-    const struct slice *keys;   /* in order of the words */
+    const struct slice *keys;   /* in order of the words; shard channels count as keys */
     size_t key_count;
     const slot_t *slots;        /* ascending, no doubles */
     size_t slot_count;
-    struct txn *txn;            /* not NULL: the slots are locked and keys may be looked up; NULL while queueing */
+    struct txn *txn;            /* not NULL: the slots are locked and keys may be looked up */
     struct reply *reply;
 };
 
-/* OK: go on. ERR_REPLIED: refused, the error is in the reply. ERR_COLD (only with txn): needs the disk. */
+/* OK: go on. ERR_REPLIED: refused; the error was written by gate_refuse. ERR_COLD (only with txn): needs the disk. */
 typedef enum err node_gate(void *context, const struct gate *g);
+
+/* Writes "-text" and returns ERR_REPLIED. text carries its code ("MOVED 1 h:p"). */
+enum err gate_refuse(const struct gate *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
  * Cluster routing (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, CROSSSLOT). Called for every command with keys, with the slots
- * locked (so that an owner cannot change between the check and the execution), and once more per command at queueing.
+ * locked (so that an owner cannot change between the check and the execution), and without a txn when MULTI queues a
+ * command and for commands that run without a transaction (MIGRATE, SPUBLISH).
  */
 void node_set_route(struct node *n, node_gate *route, void *context);
 
-/* Access control: NOAUTH is done before it; this one answers NOPERM. Called without locks. */
+/* Access control (NOPERM); NOAUTH was answered before. Called without locks, keys and slots not filled in. */
 void node_set_permit(struct node *n, node_gate *permit, void *context);
 
-/* The state of the server: READONLY, NOREPLICAS, MASTERDOWN, LOADING, OOM, MISCONF. Called without locks. */
-void node_set_admit(struct node *n, node_gate *admit, void *context);
+/* The state of the server: READONLY, NOREPLICAS, MASTERDOWN, LOADING, OOM, MISCONF. Slots may be locked: it takes no
+ * slot lock and looks up no key. keys and slots are not filled in. All that were added are asked, in that order. */
+void node_add_admit(struct node *n, node_gate *admit, void *context);
 
-/* AUTH: OK sets the session's user; ERR_NOT_FOUND is a wrong user or password. user.data NULL: the default user. */
+/* AUTH: OK has set the session's user; ERR_NOT_FOUND: wrong user or password. user.data NULL: AUTH <password>, which
+ * may also answer ERR_INVALID with a text (no password is configured). */
 typedef enum err node_authenticate(void *context, struct session *s, struct slice user, struct slice password);
-/* Called for a new session and by RESET: gives it the default user, and says whether that one needs no password. */
+/* For a new session and for RESET: gives it the default user, and says whether that one needs no password. */
 typedef bool node_default_user(void *context, struct session *s);
 void node_set_authentication(struct node *n, node_authenticate *authenticate, node_default_user *default_user,
                              void *context);
 
-/* Called when a session with `user` state ends (session->user_context). May be NULL. */
+/* Called when a session ends and by RESET: drop what the room keeps for it (subscriptions, tracking, user ...). */
 typedef void node_session_end(void *context, struct session *s);
-void node_set_session_end(struct node *n, node_session_end *end, void *context);
+void node_add_session_end(struct node *n, node_session_end *end, void *context);
+
+/* After every command that took at least node_observe_from() microseconds (slow log, latency monitor). */
+typedef void node_observe(void *context, struct session *s, const struct command *command, const struct slice *argv,
+                          size_t argc, uint64_t duration_us);
+void node_set_observe(struct node *n, node_observe *observe, void *context);
+void node_observe_from(struct node *n, int64_t duration_us); /* negative: never; any thread */
+
+/* About ten times a second on the main thread, without locks: sampling, background decisions. */
+typedef void node_tick(void *context, msec_t now_ms);
+void node_add_tick(struct node *n, node_tick *tick, void *context);
 
 /* ---- Life ---- */
 

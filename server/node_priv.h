@@ -1,0 +1,69 @@
+/*
+ * node_priv.h - the composed server from inside: for node.c, main.c, server/run and server/net.
+ */
+#ifndef CAIRN_SERVER_NODE_PRIV_H
+#define CAIRN_SERVER_NODE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "engine/set/journal.h"
+#include "server/node.h"
+
+struct waiting;
+struct uv_async_s;
+
+enum { NODE_HOOKS_MAX = 8 };
+
+struct node_admit_hook {
+    node_gate *gate;
+    void *context;
+};
+struct node_end_hook {
+    node_session_end *end;
+    void *context;
+};
+struct node_tick_hook {
+    node_tick *tick;
+    void *context;
+};
+
+struct node {
+    /* Set once, before the first command */
+    struct set *set;
+    struct store *store;
+    struct wal *wal;
+    struct journal journal;
+    struct config *config;
+    struct clients *clients;
+    struct registry *registry;
+    struct stats *stats;
+    struct pool *pool;
+    struct waiting *waiting;
+    unsigned databases;
+    bool cluster;
+    int port, tls_port;
+    char *dir, *config_file;
+    char run_id[41];
+    msec_t started_ms;
+    size_t workers;
+
+    /* Hooks: set once */
+    node_gate *route, *permit;
+    void *route_context, *permit_context;
+    struct node_admit_hook admit[NODE_HOOKS_MAX];
+    struct node_end_hook session_end[NODE_HOOKS_MAX];
+    struct node_tick_hook tick[NODE_HOOKS_MAX];
+    size_t admits, session_ends, ticks;
+    node_authenticate *authenticate;
+    node_default_user *default_user;
+    void *authentication_context;
+    node_observe *observe;
+    void *observe_context;
+
+    /* Any thread */
+    atomic_int_fast64_t observe_from_us; /* negative: never */
+    atomic_uint shutdown;                /* 0: running; else 0x100 + enum shutdown_how */
+    struct uv_async_s *wake;             /* of the main loop; NULL before it runs */
+};
+
+#endif
