@@ -1,0 +1,318 @@
+/*
+ * cluster.c - the step: one event in, its consequences, then what the end of a step owes.
+ *
+ * (1) The end of a step says, in this order: PING/PONG that were asked for, PERSIST, roles, MAP, STATE, SLOT_LOST. So a map
+ *     is published only when what it shows is durable, and keys are dropped only when nobody is routed to them.
+ * (2) Time never falls inside the core.
+ */
+#include "cluster/cluster.h"
+
+#include "cluster/action.h"
+#include "cluster/command.h"
+#include "cluster/cron.h"
+#include "cluster/epoch.h"
+#include "cluster/link.h"
+#include "cluster/message.h"
+#include "cluster/node.h"
+#include "cluster/nodes_conf.h"
+#include "cluster/receive.h"
+#include "cluster/slots.h"
+#include "cluster/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- Marks ---- */
+
+void cluster_changed_durable(struct cluster *c)
+{
+    c->persist_sync = true;
+}
+
+void cluster_changed(struct cluster *c)
+{
+    c->persist_lazy = true;
+}
+
+void cluster_map_changed(struct cluster *c)
+{
+    c->map_due = true;
+}
+
+uint64_t cluster_slot_keys(const struct cluster *c, slot_t slot)
+{
+    return c->keys.count != NULL ? c->keys.count(c->keys.context, slot) : 0;
+}
+
+bool cluster_has_keys(const struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->keys.count != NULL; s++)
+        if (cluster_slot_keys(c, (slot_t)s) > 0)
+            return true;
+    return false;
+}
+
+/* ---- Life ---- */
+
+void cluster_config_default(struct cluster_config *config)
+{
+    *config = (struct cluster_config){
+        .port = 6379,
+        .node_timeout_ms = 15000,
+        .replica_validity_factor = 10,
+        .migration_barrier = 1,
+        .allow_replica_migration = true,
+        .require_full_coverage = true,
+        .allow_pubsubshard_when_down = true,
+    };
+}
+
+uint16_t cluster_bus_port(const struct cluster_config *config)
+{
+    uint16_t base = config->tls_cluster ? config->tls_port : config->port;
+
+    return config->bus_port != 0 ? config->bus_port : (uint16_t)(base + CLUSTER_PORT_INCREMENT);
+}
+
+static uint16_t announced(uint16_t announce, uint16_t real)
+{
+    return announce != 0 ? announce : real;
+}
+
+/* What the directives say about this node, in its own entry. */
+static void apply_config(struct cluster *c, const struct cluster_config *config)
+{
+    struct node *me = c->myself;
+    uint16_t port = announced(config->announce_port, config->port);
+    uint16_t tls_port = announced(config->announce_tls_port, config->tls_port);
+
+    c->config = *config;
+    if (c->config.node_timeout_ms < 1)
+        c->config.node_timeout_ms = 1;
+    node_set_address(c, me, config->announce_ip[0] != '\0' ? config->announce_ip : me->ip,
+                     config->tls_cluster ? tls_port : port, config->tls_cluster ? port : tls_port,
+                     announced(config->announce_bus_port, cluster_bus_port(config)));
+    node_set_names(c, me, config->announce_hostname, config->announce_human_nodename);
+    node_set_flags(c, me, config->replica_no_failover ? NODE_NOFAILOVER : 0,
+                   config->replica_no_failover ? 0 : NODE_NOFAILOVER);
+    c->state_due = true;
+    cluster_map_changed(c);
+}
+
+enum err cluster_new(const struct cluster_options *options, struct cluster **out)
+{
+    struct cluster *c = calloc(1, sizeof *c);
+    enum err e = OK;
+
+    check(c != NULL);
+    rng_seed(&c->rng, options->seed);
+    c->config = options->config;
+    c->keys = options->keys;
+    c->replication = options->replication;
+    c->planted_bugs = options->planted_bugs;
+    if (options->nodes_conf.size > 0) {
+        e = nodes_conf_load(c, options->nodes_conf);
+        if (e != OK)
+            goto fail;
+    } else {
+        c->myself = node_add(c, NULL, NODE_MYSELF | NODE_MASTER);
+        cluster_changed_durable(c);
+    }
+    apply_config(c, &options->config);
+    *out = c;
+    return OK;
+fail:
+    cluster_free(c);
+    return e;
+}
+
+void cluster_free(struct cluster *c)
+{
+    if (c == NULL)
+        return;
+    link_free_all(c);
+    for (size_t i = 0; i < c->node_count; i++) {
+        free(c->nodes[i]->reports);
+        free(c->nodes[i]);
+    }
+    free(c->nodes);
+    free(c->blacklist);
+    action_free(c);
+    free(c);
+}
+
+const char *cluster_my_id(const struct cluster *c)
+{
+    return c->myself->id;
+}
+
+bool cluster_is_ok(const struct cluster *c)
+{
+    return c->ok;
+}
+
+/* ---- Events ---- */
+
+/* What lies in the store against what nodes.conf says (facts 10, start-up data check). */
+static void check_data(struct cluster *c)
+{
+    if (!node_is_master(c->myself) || c->keys.count == NULL)
+        return;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        struct node *owner = c->owner[s];
+
+        if (owner == c->myself || c->importing[s] != NULL || cluster_slot_keys(c, (slot_t)s) == 0)
+            continue;
+        if (owner == NULL) {
+            action_log(c, LOG_NOTICE, "I have keys for unassigned slot %u. Taking responsibility for it.", s);
+            slots_assign(c, (slot_t)s, c->myself);
+        } else {
+            action_log(c, LOG_NOTICE, "I have keys for slot %u, but the slot is assigned to another node. "
+                                      "Setting it to importing state.", s);
+            slots_set_importing(c, (slot_t)s, owner);
+        }
+        cluster_changed_durable(c);
+    }
+}
+
+static void start(struct cluster *c)
+{
+    /* Loaded times meant "now", which is known only now. */
+    for (size_t i = 0; i < c->node_count; i++) {
+        struct node *n = c->nodes[i];
+
+        n->created = c->now;
+        n->ping_sent = 0;
+        if (n != c->myself)
+            n->data_received = n->pong_received = c->now;
+        if (node_is(n, NODE_FAIL))
+            n->fail_time = c->now;
+    }
+    check_data(c);
+    c->state_due = true;
+    cluster_map_changed(c);
+    if (c->replication && c->myself->master != NULL)
+        c->replicate_due = true;
+    action_log(c, LOG_NOTICE, "Node configuration loaded, I'm %.40s", c->myself->id);
+}
+
+/* An atomic migration moved the data here: the claim, durable, then known to all (facts 8.4). */
+static void claim(struct cluster *c, const slot_t *slots, size_t count)
+{
+    check(node_is_master(c->myself));
+    for (size_t i = 0; i < count; i++) {
+        check(slots[i] < SLOTS);
+        slots_set_importing(c, slots[i], NULL);
+        slots_assign(c, slots[i], c->myself);
+    }
+    epoch_bump(c);
+    cluster_changed_durable(c);
+    c->pong_all = true;
+}
+
+static void handle(struct cluster *c, const struct cluster_event *event)
+{
+    switch (event->type) {
+    case CLUSTER_EVENT_START:
+        start(c);
+        break;
+    case CLUSTER_EVENT_TICK:
+        cron_tick(c);
+        break;
+    case CLUSTER_EVENT_LINK_UP:
+        link_on_up(c, event->link);
+        break;
+    case CLUSTER_EVENT_LINK_FAILED:
+        link_on_failed(c, event->link);
+        break;
+    case CLUSTER_EVENT_LINK_ACCEPTED:
+        link_on_accepted(c, event->link, event->local_ip, event->peer_ip);
+        break;
+    case CLUSTER_EVENT_LINK_DOWN:
+        link_on_down(c, event->link, event->overflow);
+        break;
+    case CLUSTER_EVENT_MESSAGE:
+        receive(c, event->link, event->bytes);
+        break;
+    case CLUSTER_EVENT_COMMAND:
+        command_run(c, event->command);
+        break;
+    case CLUSTER_EVENT_PUBLISH:
+        message_publish(c, event->channel, event->bytes, event->sharded);
+        break;
+    case CLUSTER_EVENT_CONFIG:
+        apply_config(c, event->config);
+        break;
+    case CLUSTER_EVENT_REPLICATION:
+        c->repl_offset = event->offset;
+        c->repl_link_down_ms = event->link_down_ms;
+        c->repl_loading = event->loading;
+        break;
+    case CLUSTER_EVENT_CLAIM:
+        claim(c, event->slots, event->slot_count);
+        break;
+    }
+}
+
+/* ---- The end of a step ---- */
+
+static void say_roles(struct cluster *c)
+{
+    const struct node *master = c->myself->master;
+
+    if (c->promote_due)
+        action_add(c, CLUSTER_PROMOTE);
+    if (c->flush_due)
+        action_add(c, CLUSTER_FLUSH_DATA);
+    if (c->replicate_due && master != NULL) {
+        struct cluster_action *a = action_add(c, CLUSTER_REPLICATE);
+
+        memcpy(a->node, master->id, sizeof a->node);
+        a->text = action_text(c, "%s", master->ip);
+        a->port = node_base_port(c, master);
+    }
+    c->promote_due = c->flush_due = c->replicate_due = false;
+}
+
+static void say_lost(struct cluster *c)
+{
+    if (!c->any_lost)
+        return;
+    for (unsigned s = 0; s < SLOTS; s++)
+        if (bit_get(c->lost, s) && c->owner[s] != c->myself)
+            action_add(c, CLUSTER_SLOT_LOST)->slot = (slot_t)s;
+    memset(c->lost, 0, sizeof c->lost);
+    c->any_lost = false;
+}
+
+static void finish(struct cluster *c, bool lazy)
+{
+    bool state_changed = false;
+
+    if (c->state_due)
+        state_changed = state_update(c);
+    c->state_due = false;
+    if (c->tell_masters && node_is_voter(c->myself))
+        message_ping_masters(c);
+    if (c->pong_all)
+        message_broadcast_pong(c);
+    c->tell_masters = c->pong_all = false;
+    action_persist(c, lazy);
+    say_roles(c);
+    if (c->map_due)
+        action_add(c, CLUSTER_MAP);
+    if (state_changed)
+        action_add(c, CLUSTER_STATE)->ok = c->ok;
+    say_lost(c);
+    c->map_due = false;
+}
+
+struct cluster_actions cluster_step(struct cluster *c, const struct cluster_event *event, msec_t now)
+{
+    if (now > c->now)
+        c->now = now;
+    action_reset(c);
+    handle(c, event);
+    finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);
+    return (struct cluster_actions){c->actions, c->action_count, c->reply};
+}

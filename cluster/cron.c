@@ -1,0 +1,75 @@
+/*
+ * cron.c - the clock's part of the protocol (facts 6.5).
+ */
+#include "cluster/cron.h"
+
+#include "cluster/action.h"
+#include "cluster/failure.h"
+#include "cluster/handshake.h"
+#include "cluster/link.h"
+#include "cluster/message.h"
+#include "cluster/node.h"
+#include "cluster/role.h"
+
+enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5 };
+
+/* Once a second one more ping, to the quietest of a few random nodes: it spreads gossip in a calm cluster. */
+static void ping_random_node(struct cluster *c)
+{
+    struct node *quietest = NULL;
+
+    for (int i = 0; i < RANDOM_PING_DRAWS; i++) {
+        struct node *n = c->nodes[rng_below(&c->rng, c->node_count)];
+
+        if (n->out == NULL || !n->out->connected || n->ping_sent != 0 || node_is(n, NODE_MYSELF | NODE_HANDSHAKE))
+            continue;
+        if (quietest == NULL || n->pong_received < quietest->pong_received)
+            quietest = n;
+    }
+    if (quietest != NULL)
+        message_send_ping(c, quietest->out, CODEC_PING);
+}
+
+static void tend_link(struct cluster *c, struct node *n)
+{
+    msec_t timeout = c->config.node_timeout_ms;
+
+    /* The link may be dead without our knowing: make a new one, well before the node counts as failing. */
+    if (n->out != NULL && c->now - n->out->created > timeout && n->ping_sent != 0 &&
+        c->now - n->ping_sent > timeout / 2 && c->now - n->data_received > timeout / 2)
+        link_close(c, n->out);
+    if (n->out == NULL)
+        return;
+    if (!n->out->connected)
+        return;
+    if ((n->ping_sent == 0 && c->now - n->pong_received > timeout / 2) ||
+        (c->manual_end != 0 && c->manual_replica == n && node_is_master(c->myself)))
+        message_send_ping(c, n->out, CODEC_PING);
+}
+
+static void tend_node(struct cluster *c, struct node *n)
+{
+    if (n->out == NULL && !node_is(n, NODE_NOADDR) && n->bus_port != 0 && n->ip[0] != '\0')
+        link_connect(c, n);
+    if (node_is(n, NODE_HANDSHAKE))
+        return;
+    tend_link(c, n);
+    failure_check(c, n);
+}
+
+void cron_tick(struct cluster *c)
+{
+    c->ticks++;
+    for (size_t i = c->node_count; i-- > 1;) /* backwards: a removal moves the last node into the gap */
+        handshake_expire(c, c->nodes[i]);
+    if (c->ticks % TICKS_PER_RANDOM_PING == 0)
+        ping_random_node(c);
+    for (size_t i = 1; i < c->node_count; i++)
+        tend_node(c, c->nodes[i]);
+    if (c->manual_end != 0 && c->now > c->manual_end) {
+        action_log(c, LOG_WARNING, "Manual failover timed out");
+        role_manual_reset(c);
+    }
+    if (!c->ok)
+        c->state_due = true;
+}

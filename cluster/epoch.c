@@ -1,0 +1,61 @@
+/*
+ * epoch.c - epochs only grow, and each change is durable before it is spoken of.
+ */
+#include "cluster/epoch.h"
+
+#include "cluster/action.h"
+#include "cluster/node.h"
+
+void epoch_see(struct cluster *c, uint64_t epoch)
+{
+    if (epoch <= c->current_epoch)
+        return;
+    c->current_epoch = epoch;
+    cluster_changed_durable(c);
+}
+
+uint64_t epoch_max(const struct cluster *c)
+{
+    uint64_t max = c->current_epoch;
+
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i]->config_epoch > max)
+            max = c->nodes[i]->config_epoch;
+    return max;
+}
+
+static void take_new(struct cluster *c)
+{
+    check(c->current_epoch < UINT64_MAX);
+    c->current_epoch++;
+    c->myself->config_epoch = c->current_epoch;
+    if (c->planted_bugs & CLUSTER_BUG_EPOCH_NOT_PERSISTED)
+        c->persist_lazy = true;
+    else
+        cluster_changed_durable(c);
+}
+
+void epoch_resolve_collision(struct cluster *c, const struct node *other)
+{
+    struct node *me = c->myself;
+
+    if (!node_is_master(other) || !node_is_master(me) || other->config_epoch != me->config_epoch ||
+        memcmp(me->id, other->id, CLUSTER_ID_SIZE) >= 0 || (c->planted_bugs & CLUSTER_BUG_NO_COLLISION_RULE))
+        return;
+    take_new(c);
+    action_log(c, LOG_WARNING, "configEpoch collision with node %.40s. Updating my configEpoch to %llu", other->id,
+               (unsigned long long)me->config_epoch);
+}
+
+bool epoch_bump(struct cluster *c)
+{
+    struct node *me = c->myself;
+    uint64_t max = epoch_max(c);
+
+    if (me->config_epoch != 0 && me->config_epoch == max)
+        return false;
+    epoch_see(c, max);
+    take_new(c);
+    action_log(c, LOG_WARNING, "New configEpoch set to %llu", (unsigned long long)me->config_epoch);
+    return true;
+}

@@ -1,0 +1,21 @@
+/*
+ * epoch.h - the cluster's logical clock and the versions of slot claims.
+ */
+#ifndef CAIRN_CLUSTER_EPOCH_H
+#define CAIRN_CLUSTER_EPOCH_H
+
+#include "cluster/cluster_priv.h"
+
+/* Raises the current epoch; never lowers it. */
+void epoch_see(struct cluster *c, uint64_t epoch);
+
+/* The greatest epoch known here: the current one and every node's config epoch. */
+uint64_t epoch_max(const struct cluster *c);
+
+/* A master with our config epoch was heard: the smaller id takes a new one (facts 8.3). */
+void epoch_resolve_collision(struct cluster *c, const struct node *other);
+
+/* A new greatest config epoch for myself without asking anybody; false if it has the greatest already (facts 8.4). */
+bool epoch_bump(struct cluster *c);
+
+#endif

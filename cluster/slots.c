@@ -1,0 +1,132 @@
+/*
+ * slots.c - the slot map.
+ *
+ * (1) owner[s] == n if and only if bit s of n->slots is set; counts agree with the bits.
+ * (2) Only masters own slots.
+ */
+#include "cluster/slots.h"
+
+#include "cluster/node.h"
+
+static bool any_master_has_replicas(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (node_is_master(c->nodes[i]) && c->nodes[i]->replica_count > 0)
+            return true;
+    return false;
+}
+
+static void changed(struct cluster *c)
+{
+    c->state_due = true;
+    cluster_changed(c);
+    cluster_map_changed(c);
+}
+
+void slots_unassign(struct cluster *c, slot_t slot)
+{
+    struct node *n = c->owner[slot];
+
+    if (n == NULL)
+        return;
+    slots_set_unclaimed(c, slot, false);
+    bit_clear(n->slots, slot);
+    n->slot_count--;
+    c->owner[slot] = NULL;
+    c->assigned_count--;
+    changed(c);
+}
+
+void slots_assign(struct cluster *c, slot_t slot, struct node *n)
+{
+    check(node_is_master(n));
+    if (c->owner[slot] == n) {
+        slots_set_unclaimed(c, slot, false);
+        return;
+    }
+    slots_unassign(c, slot);
+    /* Its first slot, in a cluster that keeps replicas: replicas may migrate to it. */
+    if (n->slot_count == 0 && any_master_has_replicas(c))
+        n->flags |= NODE_MIGRATE_TO;
+    bit_set(n->slots, slot);
+    n->slot_count++;
+    c->owner[slot] = n;
+    c->assigned_count++;
+    changed(c);
+}
+
+void slots_release_all(struct cluster *c, struct node *n)
+{
+    for (unsigned s = 0; s < SLOTS && n->slot_count > 0; s++)
+        if (c->owner[s] == n)
+            slots_unassign(c, (slot_t)s);
+}
+
+void slots_forget_node(struct cluster *c, struct node *n)
+{
+    slots_release_all(c, n);
+    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count > 0; s++) {
+        if (c->migrating[s] == n)
+            slots_set_migrating(c, (slot_t)s, NULL);
+        if (c->importing[s] == n)
+            slots_set_importing(c, (slot_t)s, NULL);
+    }
+}
+
+static void set_mark(struct cluster *c, struct node **mark, unsigned *count, struct node *n)
+{
+    if (*mark == n)
+        return;
+    *count = *count - (*mark != NULL) + (n != NULL);
+    *mark = n;
+    changed(c);
+}
+
+void slots_set_migrating(struct cluster *c, slot_t slot, struct node *to)
+{
+    set_mark(c, &c->migrating[slot], &c->migrating_count, to);
+}
+
+void slots_set_importing(struct cluster *c, slot_t slot, struct node *from)
+{
+    set_mark(c, &c->importing[slot], &c->importing_count, from);
+}
+
+void slots_clear_marks(struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count > 0; s++) {
+        slots_set_migrating(c, (slot_t)s, NULL);
+        slots_set_importing(c, (slot_t)s, NULL);
+    }
+}
+
+void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed)
+{
+    if (slots_unclaimed(c, slot) == unclaimed)
+        return;
+    if (unclaimed) {
+        bit_set(c->unclaimed, slot);
+        c->owner[slot]->unclaimed_count++;
+    } else {
+        bit_clear(c->unclaimed, slot);
+        c->owner[slot]->unclaimed_count--;
+    }
+}
+
+bool slots_next_range(const struct node *n, unsigned *next, slot_t *first, slot_t *last)
+{
+    unsigned s = *next;
+
+    while (s < SLOTS && !bit_get(n->slots, s))
+        s += (s & 7) == 0 && n->slots[s >> 3] == 0 ? 8 : 1;
+    if (s >= SLOTS) {
+        *next = SLOTS;
+        return false;
+    }
+    *first = (slot_t)s;
+    while (s < SLOTS && bit_get(n->slots, s))
+        s += (s & 7) == 0 && n->slots[s >> 3] == 0xFF ? 8 : 1;
+    *last = (slot_t)(s - 1);
+    *next = s;
+    return true;
+}

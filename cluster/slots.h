@@ -1,0 +1,32 @@
+/*
+ * slots.h - who owns which slot, which slots move, and which ones their owner stopped claiming.
+ */
+#ifndef CAIRN_CLUSTER_SLOTS_H
+#define CAIRN_CLUSTER_SLOTS_H
+
+#include "cluster/cluster_priv.h"
+
+/* Gives the slot to n (a master), whoever had it; clears the "stopped claiming" mark. */
+void slots_assign(struct cluster *c, slot_t slot, struct node *n);
+void slots_unassign(struct cluster *c, slot_t slot);
+void slots_release_all(struct cluster *c, struct node *n);
+
+/* Also drops the marks that point at n: for a node that leaves the table. */
+void slots_forget_node(struct cluster *c, struct node *n);
+
+/* NULL clears. */
+void slots_set_migrating(struct cluster *c, slot_t slot, struct node *to);
+void slots_set_importing(struct cluster *c, slot_t slot, struct node *from);
+void slots_clear_marks(struct cluster *c);
+
+/* "The owner stopped claiming it". */
+static inline bool slots_unclaimed(const struct cluster *c, slot_t slot)
+{
+    return bit_get(c->unclaimed, slot);
+}
+void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed);
+
+/* The next run of slots of n at or after *next; false at the end. *next is moved behind it. Start with *next = 0. */
+bool slots_next_range(const struct node *n, unsigned *next, slot_t *first, slot_t *last);
+
+#endif

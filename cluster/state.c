@@ -1,0 +1,58 @@
+/*
+ * state.c - ok or fail (facts 10).
+ *
+ * fail: a slot without a working owner (with full coverage), or this node is in a minority.
+ * To fail at once; to ok, for a master, only after the delays that let news of a failover arrive first.
+ */
+#include "cluster/state.h"
+
+#include "cluster/action.h"
+#include "cluster/node.h"
+
+static bool covered(const struct cluster *c)
+{
+    if (c->assigned_count < SLOTS)
+        return false;
+    for (size_t i = 0; i < c->node_count; i++)
+        if (node_is(c->nodes[i], NODE_FAIL) && c->nodes[i]->slot_count > 0)
+            return false;
+    return true;
+}
+
+static bool in_minority(const struct cluster *c)
+{
+    unsigned reachable = 0;
+
+    for (size_t i = 0; i < c->node_count; i++)
+        reachable += node_is_voter(c->nodes[i]) && !node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL);
+    return reachable < node_quorum(c);
+}
+
+static msec_t clamp(msec_t value, msec_t min, msec_t max)
+{
+    return value < min ? min : value > max ? max : value;
+}
+
+bool state_update(struct cluster *c)
+{
+    bool minority = in_minority(c), master = node_is_master(c->myself);
+    bool ok = !minority && (!c->config.require_full_coverage || covered(c));
+
+    if (c->first_state_time == 0)
+        c->first_state_time = c->now;
+    if (minority)
+        c->minority_time = c->now;
+    if (ok == c->ok)
+        return false;
+    if (ok && master) {
+        msec_t rejoin = clamp(c->config.node_timeout_ms, REJOIN_DELAY_MIN_MS, REJOIN_DELAY_MAX_MS);
+
+        if (c->now - c->first_state_time < STARTUP_DELAY_MS)
+            return false;
+        if (c->minority_time != 0 && c->now - c->minority_time < rejoin)
+            return false;
+    }
+    c->ok = ok;
+    action_log(c, LOG_NOTICE, "Cluster state changed: %s", ok ? "ok" : "fail");
+    return true;
+}

@@ -1,0 +1,113 @@
+/*
+ * update.c - the slot update rule.
+ *
+ * (1) A slot changes hands only to a greater epoch, or when nobody owns it or claims it any more. Equal epochs move
+ *     nothing.
+ * (2) A slot that is being imported here changes only by command.
+ * (3) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced.
+ */
+#include "cluster/update.h"
+
+#include "cluster/action.h"
+#include "cluster/message.h"
+#include "cluster/node.h"
+#include "cluster/role.h"
+#include "cluster/slots.h"
+
+struct claim {
+    struct node *s;
+    uint64_t epoch;
+    struct node *my_master; /* myself, or whom I replicate */
+    unsigned claimed;       /* slots in the claim */
+    unsigned taken;         /* of these, taken from my_master now */
+};
+
+static bool may_take(const struct cluster *c, slot_t slot, uint64_t epoch)
+{
+    const struct node *owner = c->owner[slot];
+
+    if (owner == NULL || slots_unclaimed(c, slot) || owner->config_epoch < epoch)
+        return true;
+    return (c->planted_bugs & CLUSTER_BUG_OLD_CLAIM_WINS) != 0;
+}
+
+static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
+{
+    struct node *owner = c->owner[slot];
+
+    claim->claimed++;
+    if (owner == claim->s) {
+        slots_set_unclaimed(c, slot, false);
+        return;
+    }
+    if (c->importing[slot] != NULL || !may_take(c, slot, claim->epoch))
+        return;
+    if (owner == c->myself && cluster_slot_keys(c, slot) > 0) {
+        bit_set(c->lost, slot);
+        c->any_lost = true;
+    }
+    if (owner != NULL && owner == claim->my_master)
+        claim->taken++;
+    if (owner == c->myself && c->migrating[slot] == claim->s)
+        slots_set_migrating(c, slot, NULL);
+    slots_assign(c, slot, claim->s);
+    c->persist_sync |= owner == c->myself;
+}
+
+/* After a claim took slots of my master (or mine): do I follow the claimant? */
+static void follow_slots(struct cluster *c, const struct claim *claim)
+{
+    struct node *me = c->myself, *grand = me->master != NULL ? me->master->master : NULL;
+
+    if (!c->replication)
+        return;
+    if (claim->taken > 0 && claim->my_master->slot_count == 0 &&
+        (c->config.allow_replica_migration || claim->claimed == claim->taken)) {
+        action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s",
+                   claim->s->id);
+        role_follow(c, claim->s);
+    } else if (grand != NULL && grand != me && node_is_master(grand)) {
+        action_log(c, LOG_NOTICE, "My master became a replica. Following its master %.40s", grand->id);
+        role_follow(c, grand);
+    }
+}
+
+void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8_t *slots)
+{
+    struct claim claim = {.s = s, .epoch = epoch, .my_master = c->myself};
+
+    check(s != c->myself && node_is_master(s));
+    if (s->unclaimed_count == 0 && memcmp(s->slots, slots, SLOT_BYTES) == 0)
+        return;
+    if (c->myself->master != NULL)
+        claim.my_master = c->myself->master;
+    for (unsigned byte = 0; byte < SLOT_BYTES; byte++) {
+        if (slots[byte] == 0 && s->slots[byte] == 0)
+            continue;
+        for (unsigned slot = byte * 8; slot < byte * 8 + 8; slot++) {
+            if (bit_get(slots, slot))
+                claim_slot(c, &claim, (slot_t)slot);
+            else if (c->owner[slot] == s)
+                slots_set_unclaimed(c, (slot_t)slot, true);
+        }
+    }
+    follow_slots(c, &claim);
+}
+
+void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
+                           const uint8_t *slots)
+{
+    for (unsigned byte = 0; byte < SLOT_BYTES; byte++) {
+        if ((slots[byte] & ~claimant->slots[byte]) == 0)
+            continue;
+        for (unsigned slot = byte * 8; slot < byte * 8 + 8; slot++) {
+            const struct node *owner = c->owner[slot];
+
+            if (!bit_get(slots, slot) || owner == NULL || owner == claimant || owner == sender ||
+                owner->config_epoch <= epoch || slots_unclaimed(c, (slot_t)slot))
+                continue;
+            message_send_update(c, sender, owner);
+            return;
+        }
+    }
+}

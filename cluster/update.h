@@ -1,0 +1,19 @@
+/*
+ * update.h - the slot update rule: what another node's claim does to the slot map.
+ */
+#ifndef CAIRN_CLUSTER_UPDATE_H
+#define CAIRN_CLUSTER_UPDATE_H
+
+#include "cluster/cluster_priv.h"
+
+/* Node s (a master, not myself) claims exactly these slots with this epoch (facts 8.2). */
+void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8_t *slots);
+
+/*
+ * The sender claims slots for `claimant` (itself, or its master) that others own by a greater epoch here: tells it
+ * about the first such owner.
+ */
+void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
+                           const uint8_t *slots);
+
+#endif
