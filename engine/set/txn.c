@@ -254,6 +254,17 @@ enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct ob
     return OK;
 }
 
+enum err txn_peek(struct txn *t, struct slice key, struct obj **out)
+{
+    struct obj *o = NULL;
+
+    TRY(find(t, slot_of(t, key), hash_name(key), key, &o));
+    if (o->state & STATE_TOMB || expired(t, o))
+        return ERR_NOT_FOUND;
+    *out = o;
+    return OK;
+}
+
 enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
 {
     struct obj *o = NULL;

@@ -37,6 +37,9 @@ struct set;
 enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
 enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
 
+/* txn_read of any type that does not count as a use of the key: TYPE, TTL, EXISTS, OBJECT. */
+enum err txn_peek(struct txn *t, struct slice key, struct obj **out) WARN_UNUSED;
+
 /* A new empty object for a key that txn_write has just found absent. Form: PLAIN for strings, else PACKED. */
 struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type);
 
