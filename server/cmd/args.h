@@ -22,6 +22,24 @@ static inline enum err arg_at_least(struct call *c, size_t i, int64_t least, con
     return OK;
 }
 
+/* A number that Redis keeps in an int: of a database. */
+static inline enum err arg_int(struct call *c, size_t i, int64_t *out)
+{
+    TRY(arg_i64(c, i, out));
+    if (*out < INT32_MIN || *out > INT32_MAX)
+        return reply_error(c, "ERR value is out of range, value must between -2147483648 and 2147483647");
+    return OK;
+}
+
+/* How many random elements are wanted: any number but the least, whose opposite is none. */
+static inline enum err arg_count(struct call *c, size_t i, int64_t *out)
+{
+    TRY(arg_i64(c, i, out));
+    if (*out < -INT64_MAX)
+        return reply_error(c, "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    return OK;
+}
+
 /* A reply that is written while rows are read is taken back when a read fails: ERR_COLD must leave nothing behind. */
 static inline size_t reply_mark(const struct call *c)
 {
