@@ -21,6 +21,7 @@ struct clients;
 struct registry;
 struct pool;
 struct stats;
+struct cluster_service;
 struct session;
 struct command;
 struct call;
@@ -38,6 +39,8 @@ struct clients *node_clients(struct node *n);
 const struct registry *node_registry(struct node *n);
 struct stats *node_stats(struct node *n);
 struct pool *node_pool(struct node *n);
+
+struct cluster_service *node_cluster(struct node *n); /* server/drive; NULL: cluster-enabled no */
 
 unsigned node_databases(const struct node *n);    /* logical databases; SELECT is bounded by it */
 bool node_is_cluster(const struct node *n);       /* cluster-enabled yes */
@@ -105,6 +108,10 @@ typedef void node_observe(void *context, struct session *s, const struct command
                           size_t argc, uint64_t duration_us);
 void node_set_observe(struct node *n, node_observe *observe, void *context);
 void node_observe_from(struct node *n, int64_t duration_us); /* negative: never; any thread */
+
+/* Whether this node is a replica now: set by whoever changes the role (replication, cluster). Any thread. */
+bool node_is_replica(const struct node *n);
+void node_set_replica(struct node *n, bool replica);
 
 /* About ten times a second on the main thread, without locks: sampling, background decisions. */
 typedef void node_tick(void *context, msec_t now_ms);

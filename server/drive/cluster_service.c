@@ -1,0 +1,296 @@
+/*
+ * cluster_service.c - steps the core and obeys it.
+ *
+ * (1) Actions are obeyed in order, under the lock. A PERSIST with sync is durable before the next action; if it cannot
+ *     be made durable the process ends: peers must never hear of what this node may forget.
+ * (2) A PERSIST without sync is kept and written at the next tick: only the last one counts.
+ * (3) Time starts at the wall clock and moves with the monotonic one.
+ */
+#include "server/drive/cluster_service.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "engine/set/set.h"
+#include "persistence/atomic_file.h"
+#include "persistence/vfs.h"
+#include "server/drive/bus.h"
+#include "server/drive/map_board.h"
+#include "server/drive/route.h"
+#include "server/drive/slot_drop.h"
+#include "server/net/clients.h"
+#include "server/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NODES_CONF_BYTES_MAX = 64 << 20 };
+
+struct cluster_service {
+    /* Set once */
+    struct node *node;
+    struct bus *bus;
+    struct map_board *board;
+    struct slot_drop *drop;
+    char *dir, *config_file;
+    int lock_fd;
+    msec_t wall_start_ms, monotonic_start_ms;
+
+    pthread_mutex_t lock;
+    struct cluster *core;    /* Under lock */
+    struct buf unsaved;      /* Under lock: nodes.conf that may wait; empty: nothing waits */
+};
+
+static msec_t clock_ms(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (msec_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static msec_t now_of(const struct cluster_service *s)
+{
+    return s->wall_start_ms + clock_ms(CLOCK_MONOTONIC) - s->monotonic_start_ms;
+}
+
+/* ---- Obeying ---- */
+
+static void save(struct cluster_service *s, struct slice text)
+{
+    enum err e = atomic_file_write(vfs_posix(), s->dir, s->config_file, text);
+
+    if (e != OK) {
+        log_event(LOG_WARNING, "cluster: cannot save %s: %s. Stopping: peers would hear of what is not durable.",
+                  s->config_file, err_text());
+        abort();
+    }
+    buf_clear(&s->unsaved);
+}
+
+static void publish(struct cluster_service *s)
+{
+    struct cluster_map *map = malloc(sizeof *map);
+
+    check(map != NULL);
+    cluster_map(s->core, map);
+    map_publish(s->board, map);
+}
+
+static void flush_data(struct cluster_service *s)
+{
+    lsn_t end;
+
+    if (set_flush_db(node_set(s->node), 0, &end) != OK)
+        log_event(LOG_WARNING, "cluster: cannot drop the data: %s", err_text());
+}
+
+static void obey(struct cluster_service *s, const struct cluster_action *a)
+{
+    switch (a->type) {
+    case CLUSTER_CONNECT:
+    case CLUSTER_CLOSE:
+    case CLUSTER_SEND:
+        bus_obey(s->bus, a);
+        break;
+    case CLUSTER_PERSIST:
+        if (a->sync) {
+            save(s, a->bytes);
+        } else {
+            buf_clear(&s->unsaved);
+            buf_append_slice(&s->unsaved, a->bytes);
+        }
+        break;
+    case CLUSTER_STATE:
+    case CLUSTER_MAP:
+        publish(s);
+        break;
+    case CLUSTER_SLOT_LOST:
+        slot_drop_add(s->drop, a->slot);
+        break;
+    case CLUSTER_FLUSH_DATA:
+        flush_data(s);
+        break;
+    case CLUSTER_PAUSE:
+        if (a->until_ms != 0)
+            clients_pause(node_clients(s->node), CLIENT_PAUSE_WRITE, a->until_ms);
+        else
+            clients_unpause(node_clients(s->node));
+        break;
+    case CLUSTER_LOG:
+        log_event((enum log_level)a->level, "cluster: %s", a->text);
+        break;
+    case CLUSTER_DELIVER: /* there are no subscribers on this node yet */
+        break;
+    case CLUSTER_REPLICATE:
+    case CLUSTER_PROMOTE: /* options.replication is off */
+        check(false);
+        break;
+    }
+}
+
+void cluster_service_step(struct cluster_service *s, const struct cluster_event *event, struct cluster_reply *reply,
+                          struct buf *text)
+{
+    struct cluster_actions todo;
+
+    pthread_mutex_lock(&s->lock);
+    todo = cluster_step(s->core, event, now_of(s));
+    for (size_t i = 0; i < todo.count; i++)
+        obey(s, &todo.list[i]);
+    if (event->type == CLUSTER_EVENT_TICK && s->unsaved.size > 0)
+        save(s, buf_slice(&s->unsaved));
+    if (reply != NULL) {
+        *reply = todo.reply;
+        buf_clear(text);
+        buf_append_str(text, todo.reply.text != NULL ? todo.reply.text : "");
+        buf_append_byte(text, 0);
+        reply->text = (const char *)text->data;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_event(void *context, const struct cluster_event *event)
+{
+    cluster_service_step(context, event, NULL, NULL);
+}
+
+/* ---- Life ---- */
+
+static enum err lock_files(struct cluster_service *s)
+{
+    char path[VFS_PATH_MAX];
+    struct buf name = {0};
+
+    buf_append_format(&name, "%s.lock", s->config_file);
+    buf_append_byte(&name, 0);
+    vfs_path(path, s->dir, (const char *)name.data);
+    buf_free(&name);
+    s->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    if (s->lock_fd < 0)
+        return err_set(ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return err_set(ERR_IO, "%s is already used by a different Cairn Cluster node. Please make sure that different "
+                               "nodes use different cluster configuration files.", s->config_file);
+    return OK;
+}
+
+static uint64_t count_keys(void *context, slot_t slot)
+{
+    return set_slot_keys(context, 0, slot);
+}
+
+static enum err core_open(struct cluster_service *s, const struct cluster_service_options *options)
+{
+    struct cluster_options core = {.config = options->config,
+                                   .keys = {count_keys, node_set(s->node)}};
+    struct buf conf = {0};
+    enum err e = atomic_file_read(vfs_posix(), s->dir, s->config_file, NODES_CONF_BYTES_MAX, &conf);
+
+    if (e == OK || e == ERR_NOT_FOUND) {
+        core.nodes_conf = buf_slice(&conf);
+        check(getrandom(&core.seed, sizeof core.seed, 0) == sizeof core.seed);
+        if ((e = cluster_new(&core, &s->core)) != OK)
+            (void)err_context(e, "%s/%s", s->dir, s->config_file);
+    }
+    buf_free(&conf);
+    return e;
+}
+
+enum err cluster_service_open(const struct cluster_service_options *options, struct cluster_service **out)
+{
+    struct cluster_service *s = calloc(1, sizeof *s);
+    struct bus_options bus = {.addresses = options->addresses,
+                              .address_count = options->address_count,
+                              .port = cluster_bus_port(&options->config),
+                              .send_buffer_max = options->send_buffer_max,
+                              .event = on_event,
+                              .context = s};
+    enum err e = OK;
+
+    check(s != NULL);
+    s->node = options->node;
+    s->dir = strdup(options->dir);
+    s->config_file = strdup(options->config_file);
+    s->lock_fd = -1;
+    s->wall_start_ms = clock_ms(CLOCK_REALTIME);
+    s->monotonic_start_ms = clock_ms(CLOCK_MONOTONIC);
+    s->board = map_board_new();
+    pthread_mutex_init(&s->lock, NULL);
+    for (unsigned db = 1; db < node_databases(s->node) && e == OK; db++)
+        if (set_keys(node_set(s->node), db) > 0)
+            e = err_set(ERR_INVALID, "database %u holds keys: a cluster node has database 0 only. Move them there, or "
+                                     "flush that database, with cluster-enabled no.", db);
+    if (e != OK || (e = lock_files(s)) != OK || (e = core_open(s, options)) != OK || (e = bus_open(&bus, &s->bus)) != OK) {
+        cluster_service_close(s);
+        return e;
+    }
+    s->drop = slot_drop_new(node_set(s->node));
+    publish(s);
+    node_set_route(s->node, route_gate, s);
+    *out = s;
+    return OK;
+}
+
+void cluster_service_start(struct cluster_service *s)
+{
+    cluster_service_step(s, &(struct cluster_event){.type = CLUSTER_EVENT_START}, NULL, NULL);
+    bus_start(s->bus);
+}
+
+void cluster_service_close(struct cluster_service *s)
+{
+    if (s == NULL)
+        return;
+    bus_close(s->bus);
+    if (s->unsaved.size > 0)
+        save(s, buf_slice(&s->unsaved));
+    slot_drop_free(s->drop);
+    cluster_free(s->core);
+    map_board_free(s->board);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    buf_free(&s->unsaved);
+    pthread_mutex_destroy(&s->lock);
+    free(s->dir);
+    free(s->config_file);
+    free(s);
+}
+
+/* ---- Reading, configuring ---- */
+
+void cluster_service_read(struct cluster_service *s, cluster_service_reader *read, void *context)
+{
+    pthread_mutex_lock(&s->lock);
+    read(context, s->core);
+    pthread_mutex_unlock(&s->lock);
+}
+
+const struct cluster_map *cluster_service_map(struct cluster_service *s)
+{
+    return map_enter(s->board);
+}
+
+void cluster_service_map_done(struct cluster_service *s)
+{
+    map_leave(s->board);
+}
+
+void cluster_service_configure(struct cluster_service *s, const struct cluster_config *config, uint64_t send_buffer_max)
+{
+    bus_set_send_buffer_max(s->bus, send_buffer_max);
+    cluster_service_step(s, &(struct cluster_event){.type = CLUSTER_EVENT_CONFIG, .config = config}, NULL, NULL);
+}
+
+void cluster_service_link_buffers(struct cluster_service *s, link_t link, uint64_t *used, uint64_t *allocated)
+{
+    bus_link_buffers(s->bus, link, used, allocated);
+}
