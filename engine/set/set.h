@@ -56,6 +56,15 @@ enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t rand
 enum err set_flush_db(struct set *s, unsigned db, lsn_t *end) WARN_UNUSED;
 enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end) WARN_UNUSED;
 
+/*
+ * Brings what a look-up will touch into the processor's cache. A worker that has parsed several commands calls the three
+ * steps in turn for all of them, then executes: the misses of one command overlap with those of the others. Hints only:
+ * nothing is changed, and a slot that is locked by somebody else is left out.
+ */
+void set_prefetch_slot(struct set *s, unsigned db, slot_t slot);
+void set_prefetch_cell(struct set *s, unsigned db, slot_t slot, uint32_t hash);
+void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash);
+
 /* ---- Durability ---- */
 
 /* Everything changed so far is in the store's SSTs and the floor is beyond it (SAVE, a clean stop, checkpoint). */
