@@ -84,11 +84,24 @@ class Connection:
             self.fill()
 
     def exactly(self, count):
+        if count > 1 << 20 and len(self.buffer) - self.at < count:
+            return self.large(count)
         while len(self.buffer) - self.at < count:
             self.fill()
         data = self.buffer[self.at:self.at + count]
         self.at += count
         return data
+
+    def large(self, count):
+        """Without copying what is there already at each piece that comes."""
+        data = bytearray(self.buffer[self.at:])
+        self.buffer, self.at = b"", 0
+        while len(data) < count:
+            self.fill()
+            data += self.buffer
+            self.buffer = b""
+        self.buffer = bytes(data[count:])
+        return bytes(data[:count])
 
     def read(self):
         line = self.line()

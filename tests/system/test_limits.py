@@ -1,0 +1,202 @@
+"""What the server refuses, and what it bounds."""
+import socket
+import time
+
+from harness.resp import Connection, ConnectionLost, encode, plain, show
+from harness.runner import equal, skip, test, true
+from harness.server import Server, subject_is_redis, wait_until
+
+
+@test("maxclients refuses one connection more, with Redis' words")
+def _():
+    with Server(maxclients="10") as server:
+        held = []
+        refused = None
+        for _ in range(12):
+            c = Connection(server.port)
+            try:
+                reply = c.command("PING")
+            except ConnectionLost:
+                reply = ("closed", None)
+            if reply == ("+", b"PONG"):
+                held.append(c)
+            else:
+                refused = refused or reply
+        equal(len(held), 10, "connections that are served")
+        equal(show(refused), "-ERR max number of clients reached")
+        for c in held:
+            c.close()
+        wait_until(lambda: _works(server), 5, "a connection after others ended")
+
+
+def _works(server):
+    try:
+        with server.connect() as c:
+            return c.command("PING") == ("+", b"PONG")
+    except (ConnectionLost, OSError):
+        return False
+
+
+@test("a client that does not read is closed at its output buffer limit")
+def _():
+    with Server(**{"client-output-buffer-limit": "normal 1mb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60".split()}) as server:
+        with server.connect() as c:
+            c.must("SET", "blob", "x" * 200000)
+            slow = socket.create_connection(("127.0.0.1", server.port))
+            slow.settimeout(10)
+            slow.sendall(encode(("GET", "blob")) * 400)
+            time.sleep(0.5)
+            total = 0
+            try:
+                while True:
+                    more = slow.recv(1 << 20)
+                    if not more:
+                        break
+                    total += len(more)
+            except ConnectionResetError:
+                pass
+            true(total < 400 * 200000, "the server sent everything to a client that did not read")
+            equal(c.command("PING"), ("+", b"PONG"))
+
+
+@test("requirepass asks for a password before anything else")
+def _():
+    with Server(requirepass="secret") as server:
+        with Connection(server.port) as c:
+            equal(show(c.command("GET", "k")), "-NOAUTH Authentication required.")
+            equal(show(c.command("AUTH", "wrong")), "-WRONGPASS invalid username-password pair or user is disabled.")
+            equal(show(c.command("AUTH", "default", "wrong")),
+                  "-WRONGPASS invalid username-password pair or user is disabled.")
+            equal(show(c.command("AUTH", "secret")), "+OK")
+            equal(show(c.command("GET", "k")), "nil")
+        with Connection(server.port) as c:
+            c.send_raw(b"*11\r\n" + b"$1\r\nx\r\n" * 11)
+            equal(show(c.read()), "-ERR Protocol error: unauthenticated multibulk length")
+        with Connection(server.port) as c:
+            c.send_raw(b"*2\r\n$3\r\nGET\r\n$20000\r\n")
+            equal(show(c.read()), "-ERR Protocol error: unauthenticated bulk length")
+        with Connection(server.port) as c:
+            reply = c.command("HELLO", "3", "AUTH", "default", "secret")
+            equal(reply[0], "%")
+            c.must("CONFIG", "SET", "requirepass", "other")
+        with Connection(server.port) as c:
+            equal(show(c.command("AUTH", "other")), "+OK")
+            c.must("CONFIG", "SET", "requirepass", "")
+        with Connection(server.port) as c:
+            equal(show(c.command("PING")), "+PONG")
+
+
+@test("protected mode serves the loopback only")
+def _():
+    others = [a[4][0] for a in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+              if not a[4][0].startswith("127.")]
+    if not others:
+        skip("this machine has no address but the loopback")
+    with Server(bind="* -::*", protected_mode="yes") as server:
+        with Connection(server.port) as c:
+            equal(c.command("PING"), ("+", b"PONG"))
+        with socket.create_connection((others[0], server.port), timeout=5) as s:
+            text = s.recv(4096)
+            true(text.startswith(b"-DENIED Redis is running in protected mode because "), f"got {text[:100]!r}")
+        with Connection(server.port) as c:
+            c.must("CONFIG", "SET", "protected-mode", "no")
+        with Connection(server.port, host=others[0]) as c:
+            equal(c.command("PING"), ("+", b"PONG"))
+
+
+@test("an idle client is closed after timeout")
+def _():
+    with Server(timeout="1") as server, server.connect() as c:
+        c.must("PING")
+        true(c.closed_by_server(8), "still open after 8 s")
+
+
+@test("an unknown directive stops the start and names its line")
+def _():
+    import os
+    import subprocess
+    from harness.server import SUBJECT, free_port, temporary_folder
+    folder = temporary_folder()
+    path = os.path.join(folder, "bad.conf")
+    with open(path, "w") as f:
+        f.write(f"port {free_port()}\ndir {folder}\n\nno-such-directive yes\n")
+    done = subprocess.run([SUBJECT, path], capture_output=True, timeout=20, stdin=subprocess.DEVNULL)
+    true(done.returncode != 0, "it started")
+    text = (done.stdout + done.stderr).decode()
+    true("no-such-directive" in text and "4" in text, f"it says: {text[:400]}")
+
+
+@test("a data set of ten times maxmemory works and the process stays small", seconds=300)
+def _():
+    if subject_is_redis():
+        skip("a real Redis holds its data in memory")
+    budget = 48 << 20
+    value, keys = "v" * 1000, 480 * 1000
+    with Server(maxmemory=str(budget)) as server:
+        with server.connect(timeout=120) as c:
+            peak = 0
+            for base in range(0, keys, 1000):
+                c.pipeline([("SET", f"key:{i}", f"{i}:{value}") for i in range(base, base + 1000)])
+                if base % 20000 == 0:
+                    peak = max(peak, server.rss_bytes())
+            equal(c.must("DBSIZE"), keys)
+            import random
+            rng = random.Random(1)
+            for _ in range(30):
+                some = [rng.randrange(keys) for _ in range(200)]
+                replies = c.pipeline([("GET", f"key:{i}") for i in some])
+                true(all(r[1] is not None and r[1].startswith(b"%d:" % i) for i, r in zip(some, replies)),
+                     "a value is missing or another key's")
+                peak = max(peak, server.rss_bytes())
+            print(f"      data {keys * 1000 >> 20} MB, maxmemory {budget >> 20} MB, RSS at most {peak >> 20} MB, "
+                  f"disk {server.disk_bytes() >> 20} MB")
+            true(peak < 3 * budget + (64 << 20), f"RSS rose to {peak >> 20} MB")
+            equal(int(server.info("stats")["evicted_keys"]), 0, "evicted_keys")
+        server.restart(kill=True)
+        with server.connect(timeout=60) as c:
+            equal(c.must("DBSIZE"), keys)
+            true(c.must("GET", f"key:{keys - 1}").startswith(b"%d:" % (keys - 1)), "the last key")
+
+
+@test("many connections at once are all served")
+def _():
+    with Server() as server:
+        held = [server.connect() for _ in range(500)]
+        for i, c in enumerate(held):
+            c.send("SET", f"k{i}", str(i))
+        equal({c.read() for c in held}, {("+", b"OK")})
+        for i, c in enumerate(held):
+            c.send("GET", f"k{i}")
+        equal([c.read()[1] for c in held], [str(i).encode() for i in range(500)])
+        wait_until(lambda: int(server.info("clients")["connected_clients"]) == 501, 5, "connected_clients 501")
+        for c in held:
+            c.close()
+        wait_until(lambda: int(server.info("clients")["connected_clients"]) == 1, 5, "connected_clients 1")
+
+
+@test("a long KEYS or a big DEL does not stop the other clients", seconds=120)
+def _():
+    if subject_is_redis():
+        skip("a real Redis stops for it")
+    import threading
+    with Server() as server, server.connect(timeout=60) as c, server.connect(timeout=60) as other:
+        for base in range(0, 300000, 5000):
+            c.pipeline([("SET", f"key:{i}", "v") for i in range(base, base + 5000)])
+        for base in range(0, 300000, 10000):
+            c.must("SADD", "big", *[f"member-{i}" for i in range(base, base + 10000)])
+        worst, stop = [0.0], []
+
+        def ping():
+            while not stop:
+                started = time.monotonic()
+                other.must("GET", "key:5")
+                worst[0] = max(worst[0], time.monotonic() - started)
+        thread = threading.Thread(target=ping)
+        thread.start()
+        equal(len(c.must("KEYS", "key:*")), 300000)
+        c.must("DEL", "big")
+        equal(c.must("EXISTS", "big"), 0)
+        stop.append(1)
+        thread.join()
+        print(f"      the slowest GET beside them took {worst[0] * 1000:.0f} ms")
+        true(worst[0] < 1.0, f"a GET waited {worst[0]:.2f} s")

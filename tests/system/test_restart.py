@@ -1,0 +1,182 @@
+"""A restart, clean or not, changes nothing."""
+import signal
+import time
+
+from harness import dump
+from harness.random_commands import Commands
+from harness.runner import equal, test, true
+from harness.server import Server, subject_is_redis
+
+import random
+
+
+def fill(c, seed=1, rounds=150):
+    commands = Commands(random.Random(seed), keys_per_type=20)
+    for _ in range(rounds):
+        c.pipeline([commands.next_command()[0] for _ in range(60)])
+
+
+def content(server):
+    with server.connect() as c:
+        return dump.dump(c)
+
+
+def same_after(server, kill):
+    before = content(server)
+    true(len(before) > 50, "there is too little to compare")
+    server.restart(kill=kill)
+    after = content(server)
+    found = dump.differences(after, before)
+    if found:
+        raise AssertionError("\n".join(found))
+    with server.connect() as c:
+        equal(c.must("DBSIZE"), len(after), "DBSIZE against a full SCAN")
+
+
+@test("a clean stop and start keeps every type, every TTL and the counts")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            fill(c)
+        same_after(server, kill=False)
+        same_after(server, kill=False)
+
+
+@test("kill -9 and start keeps every type, every TTL and the counts")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            fill(c, 2)
+        same_after(server, kill=True)
+        same_after(server, kill=True)
+
+
+@test("SHUTDOWN and SIGTERM end with status 0 and close the listening port")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            c.must("SET", "k", "v")
+            c.send("SHUTDOWN")
+            true(c.closed_by_server(10), "SHUTDOWN did not close the connection")
+        equal(server.wait_end(), 0, "exit code after SHUTDOWN")
+        server.start()
+        with server.connect() as c:
+            equal(c.must("GET", "k"), b"v")
+        server.process.send_signal(signal.SIGTERM)
+        equal(server.wait_end(), 0, "exit code after SIGTERM")
+        server.start()
+
+
+@test("keys that expire while the server is down are gone when it is back")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            c.pipeline([("SET", f"short:{i}", "v", "PX", "300") for i in range(200)])
+            c.pipeline([("SET", f"long:{i}", "v", "EX", "1000") for i in range(200)])
+            c.must("HSET", "h", "f", "v")
+            c.must("PEXPIRE", "h", "300")
+        server.kill()
+        time.sleep(0.5)
+        server.start()
+        with server.connect() as c:
+            equal(c.must("EXISTS", "h", "short:1", "short:199", "long:1"), 1)
+            time.sleep(0.5)
+            equal(len(dump.scan_all(c)), 200, "keys in a full SCAN")
+            equal(c.must("DBSIZE"), 200, "DBSIZE")
+            ttl = c.must("TTL", "long:5")
+            true(990 < ttl <= 1000, f"TTL is {ttl}")
+
+
+@test("FLUSHALL FLUSHDB and SWAPDB survive kill -9")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            c.must("MSET", "a", "1", "b", "2")
+            c.must("HSET", "big", *[w for i in range(1000) for w in (f"f{i}", "v")])
+            c.must("FLUSHALL")
+            c.must("SET", "after", "flush")
+        server.restart(kill=True)
+        with server.connect() as c:
+            equal(sorted(dump.scan_all(c)), [b"after"])
+            c.must("SELECT", "3")
+            c.must("SET", "three", "3")
+            c.must("SELECT", "0")
+            c.must("SWAPDB", "0", "3")
+            c.must("SET", "zero", "0")
+        server.restart(kill=True)
+        with server.connect() as c:
+            equal(sorted(dump.scan_all(c)), [b"three", b"zero"])
+            c.must("SELECT", "3")
+            equal(sorted(dump.scan_all(c)), [b"after"])
+            c.must("FLUSHDB")
+            equal(c.must("DBSIZE"), 0)
+        server.restart(kill=True)
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 2)
+            c.must("SELECT", "3")
+            equal(c.must("DBSIZE"), 0)
+
+
+@test("many restarts in a row keep a stream's ids and a counter's value")
+def _():
+    with Server() as server:
+        for number in range(6):
+            with server.connect() as c:
+                equal(c.must("INCR", "counter"), number + 1)
+                c.must("XADD", "s", f"{number + 1}-1", "n", str(number))
+                equal(c.must("XLEN", "s"), number + 1)
+                refused = c.command("XADD", "s", f"{number + 1}-1", "n", "again")
+                equal(refused[0], "-")
+            server.restart(kill=number % 2 == 0)
+
+
+@test("functions and consumer groups survive a restart")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            c.must("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function(k, a) return 7 end)")
+            c.must("XADD", "s", "1-1", "a", "1")
+            c.must("XADD", "s", "1-2", "a", "2")
+            c.must("XGROUP", "CREATE", "s", "g", "0")
+            c.must("XREADGROUP", "GROUP", "g", "c", "COUNT", "1", "STREAMS", "s", ">")
+        for kill in (True, False):
+            server.restart(kill=kill)
+            with server.connect() as c:
+                equal(c.must("FCALL", "f", "0"), 7)
+                equal(c.must("XPENDING", "s", "g")[0], 1)
+                equal(c.must("XINFO", "GROUPS", "s")[0][9 - 2], b"1-1")
+
+
+@test("CONFIG REWRITE is read back at the next start")
+def _():
+    import os
+    from harness.server import temporary_folder
+    folder = temporary_folder()
+    path = os.path.join(folder, "node.conf")
+    with open(path, "w") as f:
+        f.write("# a comment that stays\ntimeout 0\n")
+    with Server(folder=folder, arguments=[path]) as server:
+        with server.connect() as c:
+            c.must("CONFIG", "SET", "timeout", "77")
+            c.must("CONFIG", "REWRITE")
+        text = open(path).read()
+        true("timeout 77" in text and "# a comment that stays" in text, f"the file is:\n{text}")
+        server.restart()
+        with server.connect() as c:
+            equal(c.must("CONFIG", "GET", "timeout")[1], b"77")
+
+
+@test("a restart with 200,000 writes behind it takes seconds", seconds=180)
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            for base in range(0, 200000, 2000):
+                c.pipeline([("SET", f"key:{i % 20000}", f"value-{i}") for i in range(base, base + 2000)])
+        started = time.monotonic()
+        server.restart(kill=True)
+        seconds = time.monotonic() - started
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 20000)
+            equal(c.must("GET", "key:19999"), b"value-199999")
+        print(f"      back after {seconds:.2f} s")
+        true(seconds < (30 if subject_is_redis() else 5), f"the restart took {seconds:.1f} s")
