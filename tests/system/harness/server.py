@@ -101,7 +101,20 @@ class Server:
     def log_path(self):
         return os.path.join(self.folder, "server.log")
 
+    def configuration_file(self):
+        """Cluster nodes are started from a file, so that CONFIG REWRITE has something to write to."""
+        path = os.path.join(self.folder, "node.conf")
+        if not os.path.exists(path):
+            with open(path, "w") as f:
+                f.write(f"port {self.port}\ndir {self.folder}\n")
+                for name, value in self.options.items():
+                    if value is not None:
+                        f.write(f"{name.replace('_', '-')} {value if value != '' else chr(34) * 2}\n")
+        return path
+
     def command_line(self):
+        if self.cluster and not self.arguments:
+            return [self.binary, self.configuration_file()]
         words = [self.binary] + self.arguments + ["--port", str(self.port), "--dir", self.folder]
         for name, value in self.options.items():
             if value is None:
