@@ -153,8 +153,8 @@ enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned ot
             e = swap_spaces(s, db, other, lsn);
     } else if (lsn > store_family_born(set_family(s, set_space(s, db)))) {
         e = flush_space(s, set_space(s, db), lsn);
-        if (s->replay_floors[db] < lsn)
-            s->replay_floors[db] = lsn;
+        if (s->replay_floors[db] <= lsn)
+            s->replay_floors[db] = lsn + 1;
     }
     go_on(s);
     return e;

@@ -147,7 +147,7 @@ static enum err floor_load(struct set *s, unsigned db)
     struct family *f = set_family(s, set_space(s, db));
     struct store_value v = {0};
     struct buf key = {0};
-    lsn_t floor = store_family_born(f);
+    lsn_t floor = store_family_born(f) + 1;
     enum err e;
 
     row_node(&key, "floor", 0);
@@ -165,6 +165,7 @@ static enum err floor_load(struct set *s, unsigned db)
 static enum err spaces_load(struct set *s)
 {
     lsn_t least = UINT64_MAX;
+    bool fresh = false;
 
     TRY(order_load(s));
     TRY(ids_load(s));
@@ -172,10 +173,15 @@ static enum err spaces_load(struct set *s)
         struct family *old = NULL;
 
         TRY(store_family_create(s->store, s->uids[0], 0, &old));
+        fresh = true;
     }
     for (unsigned db = 0; db < s->databases; db++) {
-        if (store_family(s->store, s->uids[db]) == NULL)
+        if (store_family(s->store, s->uids[db]) == NULL) {
+            /* A family is durable before the first effect about it: without one the log holds none; but of a new store
+             * everything is needed. */
+            s->replay_floors[db] = fresh ? 1 : s->journal->tail(s->journal->context) + 1;
             continue;
+        }
         (void)set_space_make(s, db);
         TRY(counts_load(s, db));
         TRY(floor_load(s, db));
