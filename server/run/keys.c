@@ -161,3 +161,16 @@ enum err keys_find(const struct command *c, const struct slice *argv, size_t arg
         sort_store(argv, argc, k);
     return OK;
 }
+
+bool keys_everywhere(const struct command *c, const struct slice *argv, size_t argc, bool cluster)
+{
+    if ((c->how & COMMAND_ALL_SLOTS) == 0)
+        return false;
+    if (strcmp(c->name, "sort") != 0 && strcmp(c->name, "sort_ro") != 0)
+        return true;
+    for (size_t i = 2; i + 1 < argc && !cluster; i++)
+        if ((slice_is(argv[i], "by") || slice_is(argv[i], "get")) && argv[i + 1].size > 0 &&
+            memchr(argv[i + 1].data, '*', argv[i + 1].size) != NULL)
+            return true;
+    return false;
+}

@@ -35,4 +35,10 @@ void key_places_free(struct key_places *k);
  */
 enum err keys_find(const struct command *c, const struct slice *argv, size_t argc, struct key_places *k);
 
+/*
+ * Whether a command flagged COMMAND_ALL_SLOTS needs every slot for these words. SORT and SORT_RO only do when a BY or GET
+ * pattern names other keys; in cluster mode such patterns are refused, so there the keys that keys_find gives suffice.
+ */
+bool keys_everywhere(const struct command *c, const struct slice *argv, size_t argc, bool cluster);
+
 #endif
