@@ -20,6 +20,7 @@ static struct buf expected, got;
 static void setup(void)
 {
     disk = fake_new(1);
+    wal_help_quiet();
     options = help_options(&fatal);
     wal = NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/log.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -33,6 +34,11 @@ struct wal_options help_options(struct help_fatal *fatal)
     return o;
 }
 
+void wal_help_quiet(void)
+{
+    log_level_set(LOG_NOTHING);
+}
+
 static void set_text(struct buf *text, unsigned number, size_t size, struct journal_effect *effect, unsigned db)
 {
     size_t before = text->size;
@@ -54,7 +60,7 @@ lsn_t help_set(struct wal *wal, unsigned db, unsigned number, size_t size, struc
     lsn_t end;
 
     set_text(&text, number, size, &effect, db);
-    end = wal_append(wal, &effect, 1, buf_slice(&text)) + text.size;
+    end = wal == NULL ? 0 : wal_append(wal, &effect, 1, buf_slice(&text)) + text.size;
     if (stream != NULL)
         buf_append_slice(stream, buf_slice(&text));
     buf_free(&text);

@@ -16,8 +16,12 @@ struct help_fatal {
 };
 struct wal_options help_options(struct help_fatal *fatal);
 
-/* Appends "SET key:<number> <size x 'v'>" to db, and its text to *stream if that is not NULL; returns its end. */
+/* Appends "SET key:<number> <size x 'v'>" to db, and its text to *stream if that is not NULL; returns its end. wal NULL:
+ * only the text. */
 lsn_t help_set(struct wal *wal, unsigned db, unsigned number, size_t size, struct buf *stream);
+
+/* No event log: the faults are meant. */
+void wal_help_quiet(void);
 
 /* The same as one frame of MULTI, n SETs, EXEC. */
 lsn_t help_multi(struct wal *wal, unsigned db, unsigned n, struct buf *stream);
