@@ -85,7 +85,7 @@ struct link {
     struct node *node; /* outbound: always; inbound: once the sender is known */
     bool connected;
     bool extensions;
-    msec_t created;
+    msec_t created, data_received; /* on this link */
     char peer_ip[CLUSTER_IP_SIZE];  /* inbound only */
     char local_ip[CLUSTER_IP_SIZE]; /* inbound only */
     struct link *next; /* in its bucket */

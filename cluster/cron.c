@@ -30,17 +30,28 @@ static void ping_random_node(struct cluster *c)
         message_send_ping(c, quietest->out, CODEC_PING);
 }
 
+/*
+ * The link may be dead without our knowing: make a new one, well before the node counts as failing. A node that is
+ * heard on its own link to us is given more time, but not for ever: our link may be dead all the same.
+ */
+static bool link_is_stale(const struct cluster *c, const struct node *n)
+{
+    msec_t timeout = c->config.node_timeout_ms, ping_age = c->now - n->ping_sent;
+
+    if (c->now - n->out->created <= timeout || n->ping_sent == 0)
+        return false;
+    if (ping_age > timeout / 2 && c->now - n->data_received > timeout / 2)
+        return true;
+    return ping_age > timeout && c->now - n->out->data_received > timeout;
+}
+
 static void tend_link(struct cluster *c, struct node *n)
 {
     msec_t timeout = c->config.node_timeout_ms;
 
-    /* The link may be dead without our knowing: make a new one, well before the node counts as failing. */
-    if (n->out != NULL && c->now - n->out->created > timeout && n->ping_sent != 0 &&
-        c->now - n->ping_sent > timeout / 2 && c->now - n->data_received > timeout / 2)
+    if (n->out != NULL && link_is_stale(c, n))
         link_close(c, n->out);
-    if (n->out == NULL)
-        return;
-    if (!n->out->connected)
+    if (n->out == NULL || !n->out->connected)
         return;
     if ((n->ping_sent == 0 && c->now - n->pong_received > timeout / 2) ||
         (c->manual_end != 0 && c->manual_replica == n && node_is_master(c->myself)))

@@ -246,6 +246,7 @@ void receive(struct cluster *c, link_t link, struct slice bytes)
 
     if (l == NULL)
         return;
+    l->data_received = c->now;
     e = codec_check(bytes);
     if (e != OK) {
         if (e == ERR_PROTOCOL)

@@ -1,0 +1,687 @@
+/*
+ * world.c - the simulated world: an event heap, links, and drivers without sockets.
+ *
+ * (1) A link delivers in order, unless the network's options reorder; it ends for both sides, but not at once.
+ * (2) A message obeyed by a driver leaves even if its node crashes right afterwards.
+ * (3) A crash keeps what was persisted with sync, and perhaps what was persisted without.
+ */
+#include "world.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { START_S = 1700000000, HOLD_STEP_MS = 50, BUS_PORT = 17000, CLIENT_PORT = 7000 };
+
+/* A link between two nodes. Side 0 connected, side 1 accepted. */
+struct conn {
+    struct {
+        unsigned node, life;
+        link_t link;
+        bool open;
+        msec_t last_arrival; /* of a message to this side */
+    } side[2];
+    unsigned events; /* on the heap that point here */
+    struct conn *next_all;
+};
+
+enum event_type { EVENT_TICK, EVENT_SECOND, EVENT_ARRIVE, EVENT_UP, EVENT_FAILED, EVENT_DOWN, EVENT_MESSAGE, EVENT_RESTART };
+
+struct event {
+    msec_t time;
+    uint64_t order;
+    enum event_type type;
+    unsigned node, life;
+    struct conn *conn;
+    int side; /* the receiving one */
+    uint8_t *bytes;
+    size_t size;
+};
+
+struct world {
+    struct world_options options;
+    struct world_observer observer;
+    struct rng rng;
+    struct network network;
+    msec_t now;
+    uint64_t order, steps;
+    struct event *heap;
+    size_t heap_count, heap_capacity;
+    struct sim_node nodes[SIM_NODES_MAX];
+    bool calm;
+};
+
+/* ---- The heap ---- */
+
+static bool earlier(const struct event *a, const struct event *b)
+{
+    return a->time != b->time ? a->time < b->time : a->order < b->order;
+}
+
+static void push(struct world *w, struct event e)
+{
+    size_t i;
+
+    if (w->heap_count == w->heap_capacity) {
+        w->heap_capacity = w->heap_capacity == 0 ? 256 : w->heap_capacity * 2;
+        w->heap = realloc(w->heap, w->heap_capacity * sizeof *w->heap);
+        check(w->heap != NULL);
+    }
+    e.order = ++w->order;
+    if (e.conn != NULL)
+        e.conn->events++;
+    for (i = w->heap_count++; i > 0 && earlier(&e, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = e;
+}
+
+static struct event pop(struct world *w)
+{
+    struct event top = w->heap[0], last = w->heap[--w->heap_count];
+    size_t i = 0;
+
+    for (;;) {
+        size_t child = 2 * i + 1;
+
+        if (child >= w->heap_count)
+            break;
+        if (child + 1 < w->heap_count && earlier(&w->heap[child + 1], &w->heap[child]))
+            child++;
+        if (!earlier(&w->heap[child], &last))
+            break;
+        w->heap[i] = w->heap[child];
+        i = child;
+    }
+    if (w->heap_count > 0)
+        w->heap[i] = last;
+    return top;
+}
+
+/* ---- Links ---- */
+
+static void conn_release(struct conn *conn)
+{
+    if (conn->events == 0 && !conn->side[0].open && !conn->side[1].open)
+        free(conn);
+}
+
+static void end_add(struct sim_node *n, link_t link, struct conn *conn)
+{
+    if (n->end_count == n->end_capacity) {
+        n->end_capacity = n->end_capacity == 0 ? 16 : n->end_capacity * 2;
+        n->ends = realloc(n->ends, n->end_capacity * sizeof *n->ends);
+        check(n->ends != NULL);
+    }
+    n->ends[n->end_count++] = (struct world_end){link, conn};
+}
+
+static struct conn *end_find(const struct sim_node *n, link_t link, int *side)
+{
+    for (size_t i = 0; i < n->end_count; i++) {
+        if (n->ends[i].link != link)
+            continue;
+        *side = (link & CLUSTER_LINK_INBOUND) != 0;
+        return n->ends[i].conn;
+    }
+    return NULL;
+}
+
+static void end_remove(struct sim_node *n, link_t link)
+{
+    for (size_t i = 0; i < n->end_count; i++) {
+        if (n->ends[i].link == link) {
+            n->ends[i] = n->ends[--n->end_count];
+            return;
+        }
+    }
+}
+
+/* When something sent now by `from` reaches `to`; -1: never. */
+static msec_t arrival(struct world *w, unsigned from, unsigned to)
+{
+    msec_t at = w->now + network_delay(&w->network);
+
+    if (!network_cut(&w->network, from, to))
+        return at;
+    /* Held back as TCP would: tried again until the cut is over, see deliver. */
+    return w->network.options.partition_holds ? at : -1;
+}
+
+static void schedule(struct world *w, enum event_type type, struct conn *conn, int side, msec_t at)
+{
+    push(w, (struct event){.time = at, .type = type, .conn = conn, .side = side});
+}
+
+/* One side is gone (closed or crashed): the other hears of it, sometime or never. */
+static void conn_end(struct world *w, struct conn *conn, int side, bool silent)
+{
+    int other = 1 - side;
+    msec_t at;
+
+    conn->side[side].open = false;
+    if (silent || !conn->side[other].open) {
+        conn_release(conn);
+        return;
+    }
+    at = arrival(w, conn->side[side].node, conn->side[other].node);
+    if (at >= 0)
+        schedule(w, EVENT_DOWN, conn, other, at > conn->side[other].last_arrival ? at : conn->side[other].last_arrival);
+}
+
+static void do_connect(struct world *w, struct sim_node *n, const struct cluster_action *a)
+{
+    unsigned high, low, target;
+    struct conn *conn = calloc(1, sizeof *conn);
+    msec_t at;
+
+    check(conn != NULL && sscanf(a->text, "10.0.%u.%u", &high, &low) == 2);
+    target = high * 250 + low - 1;
+    check(target < w->options.nodes && a->port == BUS_PORT);
+    conn->side[0].node = n->index;
+    conn->side[0].life = n->life;
+    conn->side[0].link = a->link;
+    conn->side[0].open = true;
+    conn->side[1].node = target;
+    end_add(n, a->link, conn);
+    at = arrival(w, n->index, target);
+    if (at < 0)
+        return; /* a SYN into the void: the core gives up by itself */
+    if (network_chance(&w->network, w->network.options.refuse_per_mille))
+        schedule(w, EVENT_FAILED, conn, 0, at);
+    else
+        schedule(w, EVENT_ARRIVE, conn, 1, at);
+}
+
+static void transmit(struct world *w, struct sim_node *n, link_t link, struct slice bytes)
+{
+    int side = 0, other;
+    struct conn *conn = end_find(n, link, &side);
+    struct event e = {.type = EVENT_MESSAGE, .conn = conn};
+
+    check(conn != NULL);
+    other = 1 - side;
+    e.time = arrival(w, n->index, conn->side[other].node);
+    if (e.time < 0 || !conn->side[other].open || network_chance(&w->network, w->network.options.loss_per_mille))
+        return;
+    if (!network_chance(&w->network, w->network.options.reorder_per_mille)) {
+        if (e.time < conn->side[other].last_arrival)
+            e.time = conn->side[other].last_arrival;
+        conn->side[other].last_arrival = e.time;
+    }
+    if (network_chance(&w->network, w->network.options.break_per_mille)) {
+        schedule(w, EVENT_DOWN, conn, other, e.time);
+        schedule(w, EVENT_DOWN, conn, side, e.time + network_delay(&w->network));
+        return;
+    }
+    e.side = other;
+    e.size = bytes.size;
+    e.bytes = malloc(e.size);
+    check(e.bytes != NULL);
+    memcpy(e.bytes, bytes.data, e.size);
+    push(w, e);
+}
+
+static void do_send(struct world *w, struct sim_node *n, const struct cluster_action *a)
+{
+    if (w->observer.sent != NULL)
+        w->observer.sent(w->observer.context, n, a->bytes);
+    if (a->bytes.data[13] == 0) { /* PING */
+        memcpy(n->last_header, a->bytes.data, sizeof n->last_header);
+        n->has_header = true;
+    }
+    transmit(w, n, a->link, a->bytes);
+}
+
+static void do_close(struct world *w, struct sim_node *n, const struct cluster_action *a)
+{
+    int side = 0;
+    struct conn *conn = end_find(n, a->link, &side);
+
+    if (conn == NULL)
+        return;
+    end_remove(n, a->link);
+    conn_end(w, conn, side, false);
+}
+
+/* ---- Nodes ---- */
+
+void world_address(unsigned node, char ip[CLUSTER_IP_SIZE], unsigned *port)
+{
+    snprintf(ip, CLUSTER_IP_SIZE, "10.0.%u.%u", node / 250, node % 250 + 1);
+    *port = CLIENT_PORT;
+}
+
+static msec_t local_now(const struct world *w, const struct sim_node *n)
+{
+    return (msec_t)START_S * 1000 + w->now + n->clock_offset_ms + w->now * n->clock_drift_ppm / 1000000;
+}
+
+static void do_persist(struct sim_node *n, const struct cluster_action *a)
+{
+    struct buf *to = a->sync ? &n->durable : &n->unsynced;
+
+    buf_clear(to);
+    buf_append_slice(to, a->bytes);
+    n->has_unsynced = !a->sync;
+}
+
+void world_crash(struct world *w, unsigned node)
+{
+    struct sim_node *n = &w->nodes[node];
+    bool silent = rng_below(&w->rng, 2) != 0;
+
+    if (n->core == NULL)
+        return;
+    if (w->options.verbose)
+        printf("%8lld node %u crashes\n", (long long)w->now, node);
+    if (n->has_unsynced && rng_below(&w->rng, 2) != 0) {
+        buf_clear(&n->durable);
+        buf_append_slice(&n->durable, buf_slice(&n->unsynced));
+    }
+    n->has_unsynced = false;
+    for (size_t i = 0; i < n->end_count; i++)
+        conn_end(w, n->ends[i].conn, (n->ends[i].link & CLUSTER_LINK_INBOUND) != 0, silent);
+    n->end_count = 0;
+    n->life++;
+    cluster_free(n->core);
+    n->core = NULL;
+    push(w, (struct event){.time = w->now + 1 + (msec_t)rng_below(&w->rng, (uint64_t)w->options.down_max_ms + 1),
+                           .type = EVENT_RESTART, .node = node, .life = n->life});
+}
+
+/* Obeys one action; false if the node crashed before it. */
+static bool obey(struct world *w, struct sim_node *n, const struct cluster_action *a)
+{
+    bool crash = !w->calm && w->options.crash_per_million_actions > 0 &&
+                 rng_below(&w->rng, 1000000) < w->options.crash_per_million_actions *
+                                                   (a->type == CLUSTER_SEND || a->type == CLUSTER_PERSIST ? 1 : 4);
+
+    if (crash)
+        return false;
+    switch (a->type) {
+    case CLUSTER_CONNECT:
+        do_connect(w, n, a);
+        break;
+    case CLUSTER_CLOSE:
+        do_close(w, n, a);
+        break;
+    case CLUSTER_SEND:
+        do_send(w, n, a);
+        break;
+    case CLUSTER_PERSIST:
+        do_persist(n, a);
+        break;
+    case CLUSTER_SLOT_LOST:
+        if (w->observer.slot_lost != NULL)
+            w->observer.slot_lost(w->observer.context, n, a->slot);
+        break;
+    case CLUSTER_REPLICATE:
+    case CLUSTER_FLUSH_DATA:
+        if (w->observer.replicates != NULL)
+            w->observer.replicates(w->observer.context, n);
+        break;
+    case CLUSTER_LOG:
+        if (w->options.verbose && a->level >= 2)
+            printf("%8lld node %u: %s\n", (long long)w->now, n->index, a->text);
+        break;
+    case CLUSTER_STATE:
+    case CLUSTER_MAP:
+    case CLUSTER_DELIVER:
+    case CLUSTER_PROMOTE:
+    case CLUSTER_PAUSE:
+        break;
+    }
+    return true;
+}
+
+/* One step and what follows from it; false if the node crashed on the way. */
+static bool step(struct world *w, struct sim_node *n, const struct cluster_event *event, struct cluster_reply *reply)
+{
+    struct cluster_actions todo = cluster_step(n->core, event, local_now(w, n));
+
+    w->steps++;
+    if (w->observer.stepped != NULL)
+        w->observer.stepped(w->observer.context, n);
+    for (size_t i = 0; i < todo.count; i++) {
+        if (!obey(w, n, &todo.list[i])) {
+            world_crash(w, n->index);
+            return false;
+        }
+    }
+    if (reply != NULL)
+        *reply = todo.reply;
+    return true;
+}
+
+static uint64_t keys_count(void *context, slot_t slot)
+{
+    struct sim_node *n = context;
+    const struct world_observer *o = &n->world->observer;
+
+    return o->keys != NULL ? o->keys(o->context, n->index, slot) : 0;
+}
+
+static void start(struct world *w, struct sim_node *n)
+{
+    struct cluster_options options = {
+        .seed = rng_next(&w->rng),
+        .nodes_conf = buf_slice(&n->durable),
+        .keys = {keys_count, n},
+        .replication = w->options.replication,
+        .planted_bugs = w->options.planted_bugs,
+    };
+    unsigned port;
+    enum err e;
+
+    cluster_config_default(&options.config);
+    world_address(n->index, options.config.announce_ip, &port);
+    options.config.port = (uint16_t)port;
+    options.config.node_timeout_ms = w->options.node_timeout_ms;
+    e = cluster_new(&options, &n->core);
+    if (e != OK) {
+        fprintf(stderr, "node %u does not load its own nodes.conf: %s\n%.*s\n", n->index, err_text(),
+                (int)n->durable.size, (const char *)n->durable.data);
+        abort();
+    }
+    if (w->observer.restarted != NULL)
+        w->observer.restarted(w->observer.context, n);
+    if (w->options.verbose)
+        printf("%8lld node %u starts\n", (long long)w->now, n->index);
+    push(w, (struct event){.time = w->now + 1 + (msec_t)rng_below(&w->rng, CLUSTER_TICK_MS), .type = EVENT_TICK,
+                           .node = n->index, .life = n->life});
+    step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_START}, NULL);
+}
+
+struct world *world_new(const struct world_options *options, const struct world_observer *observer, struct world **out)
+{
+    struct world *w = calloc(1, sizeof *w);
+
+    check(w != NULL && options->nodes > 0 && options->nodes <= SIM_NODES_MAX);
+    *out = w;
+    w->options = *options;
+    w->observer = *observer;
+    rng_seed(&w->rng, options->seed);
+    network_init(&w->network, &options->network, options->nodes, rng_next(&w->rng));
+    for (unsigned i = 0; i < options->nodes; i++) {
+        struct sim_node *n = &w->nodes[i];
+
+        n->index = i;
+        n->world = w;
+        if (options->clock_offset_max_ms > 0)
+            n->clock_offset_ms = (msec_t)rng_below(&w->rng, (uint64_t)options->clock_offset_max_ms);
+        if (options->clock_drift_max_ppm > 0)
+            n->clock_drift_ppm = (int64_t)rng_below(&w->rng, 2 * options->clock_drift_max_ppm + 1) -
+                                 (int64_t)options->clock_drift_max_ppm;
+    }
+    push(w, (struct event){.time = 1000, .type = EVENT_SECOND});
+    for (unsigned i = 0; i < options->nodes; i++)
+        start(w, &w->nodes[i]);
+    return w;
+}
+
+void world_free(struct world *w)
+{
+    if (w == NULL)
+        return;
+    for (unsigned i = 0; i < w->options.nodes; i++) {
+        struct sim_node *n = &w->nodes[i];
+
+        for (size_t j = 0; j < n->end_count; j++) {
+            struct conn *conn = n->ends[j].conn;
+
+            conn->side[(n->ends[j].link & CLUSTER_LINK_INBOUND) != 0].open = false;
+            conn_release(conn);
+        }
+        cluster_free(n->core);
+        free(n->ends);
+        buf_free(&n->durable);
+        buf_free(&n->unsynced);
+    }
+    while (w->heap_count > 0) {
+        struct event e = pop(w);
+
+        free(e.bytes);
+        if (e.conn != NULL) {
+            e.conn->events--;
+            conn_release(e.conn);
+        }
+    }
+    free(w->heap);
+    free(w);
+}
+
+msec_t world_now(const struct world *w)
+{
+    return w->now;
+}
+
+struct rng *world_rng(struct world *w)
+{
+    return &w->rng;
+}
+
+struct network *world_network(struct world *w)
+{
+    return &w->network;
+}
+
+struct sim_node *world_node(struct world *w, unsigned index)
+{
+    return &w->nodes[index];
+}
+
+unsigned world_node_count(const struct world *w)
+{
+    return w->options.nodes;
+}
+
+uint64_t world_steps(const struct world *w)
+{
+    return w->steps;
+}
+
+/* ---- Events ---- */
+
+/* The receiving side's node, if it still lives the life that the link belongs to. */
+static struct sim_node *receiver(struct world *w, const struct event *e)
+{
+    struct sim_node *n = &w->nodes[e->conn->side[e->side].node];
+
+    return n->core != NULL && e->conn->side[e->side].open && e->conn->side[e->side].life == n->life ? n : NULL;
+}
+
+static void on_arrive(struct world *w, struct event *e)
+{
+    struct conn *conn = e->conn;
+    struct sim_node *n = &w->nodes[conn->side[1].node];
+    char local_ip[CLUSTER_IP_SIZE], peer_ip[CLUSTER_IP_SIZE];
+    unsigned port;
+    link_t link;
+
+    if (!conn->side[0].open)
+        return;
+    if (n->core == NULL) {
+        if (rng_below(&w->rng, 2) != 0) /* refused; else the host is down and nothing answers */
+            schedule(w, EVENT_FAILED, conn, 0, w->now + network_delay(&w->network));
+        return;
+    }
+    link = CLUSTER_LINK_INBOUND | ++n->next_inbound;
+    conn->side[1].life = n->life;
+    conn->side[1].link = link;
+    conn->side[1].open = true;
+    end_add(n, link, conn);
+    schedule(w, EVENT_UP, conn, 0, w->now + network_delay(&w->network));
+    world_address(n->index, local_ip, &port);
+    world_address(conn->side[0].node, peer_ip, &port);
+    step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_LINK_ACCEPTED, .link = link, .local_ip = local_ip,
+                                       .peer_ip = peer_ip}, NULL);
+}
+
+static void on_down(struct world *w, struct event *e, enum cluster_event_type type)
+{
+    struct sim_node *n = receiver(w, e);
+    struct conn *conn = e->conn;
+    link_t link = conn->side[e->side].link;
+
+    if (n == NULL)
+        return;
+    end_remove(n, link);
+    conn->side[e->side].open = false;
+    step(w, n, &(struct cluster_event){.type = type, .link = link}, NULL);
+}
+
+static void on_message(struct world *w, struct event *e)
+{
+    struct sim_node *n = receiver(w, e);
+    size_t size = 0;
+
+    if (n == NULL)
+        return;
+    check(cluster_frame(slice_of(e->bytes, e->size), &size) == OK && size == e->size);
+    step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_MESSAGE, .link = e->conn->side[e->side].link,
+                                       .bytes = slice_of(e->bytes, e->size)}, NULL);
+}
+
+static void on_tick(struct world *w, const struct event *e)
+{
+    struct sim_node *n = &w->nodes[e->node];
+
+    if (n->core == NULL || n->life != e->life)
+        return;
+    push(w, (struct event){.time = w->now + CLUSTER_TICK_MS, .type = EVENT_TICK, .node = e->node, .life = e->life});
+    step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_TICK}, NULL);
+}
+
+/* Held back by a cut: tried again a little later, in order. */
+static bool hold(struct world *w, struct event *e)
+{
+    struct conn *conn = e->conn;
+
+    if (conn == NULL || !network_cut(&w->network, conn->side[1 - e->side].node, conn->side[e->side].node))
+        return false;
+    e->time = (w->now / HOLD_STEP_MS + 1) * HOLD_STEP_MS; /* the same for all that are held, so that order is kept */
+    if (e->conn->side[e->side].last_arrival < e->time)
+        e->conn->side[e->side].last_arrival = e->time;
+    push(w, *e);
+    return true;
+}
+
+static void handle(struct world *w, struct event *e)
+{
+    struct sim_node *n;
+
+    switch (e->type) {
+    case EVENT_TICK:
+        on_tick(w, e);
+        break;
+    case EVENT_SECOND:
+        network_second(&w->network, w->now);
+        push(w, (struct event){.time = w->now + 1000, .type = EVENT_SECOND});
+        break;
+    case EVENT_ARRIVE:
+        on_arrive(w, e);
+        break;
+    case EVENT_UP:
+        n = receiver(w, e);
+        if (n != NULL)
+            step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_LINK_UP, .link = e->conn->side[0].link}, NULL);
+        break;
+    case EVENT_FAILED:
+        on_down(w, e, CLUSTER_EVENT_LINK_FAILED);
+        break;
+    case EVENT_DOWN:
+        on_down(w, e, CLUSTER_EVENT_LINK_DOWN);
+        break;
+    case EVENT_MESSAGE:
+        on_message(w, e);
+        break;
+    case EVENT_RESTART:
+        n = &w->nodes[e->node];
+        if (n->core == NULL && n->life == e->life)
+            start(w, n);
+        break;
+    }
+}
+
+void world_run_until(struct world *w, msec_t time)
+{
+    while (w->heap_count > 0 && w->heap[0].time <= time) {
+        struct event e = pop(w);
+
+        check(e.time >= w->now);
+        w->now = e.time;
+        if (hold(w, &e)) {
+            e.conn->events--; /* push counted the new entry; this was the old one */
+            continue;
+        }
+        handle(w, &e);
+        free(e.bytes);
+        if (e.conn != NULL) {
+            e.conn->events--;
+            conn_release(e.conn);
+        }
+    }
+    w->now = time;
+}
+
+void world_calm(struct world *w)
+{
+    w->calm = true;
+    network_calm(&w->network);
+    for (unsigned i = 0; i < w->options.nodes; i++)
+        if (w->nodes[i].core == NULL)
+            start(w, &w->nodes[i]);
+}
+
+/* ---- Operators and candidates ---- */
+
+struct world_reply world_command(struct world *w, unsigned node, enum cluster_command_type type, const char *words)
+{
+    struct sim_node *n = &w->nodes[node];
+    struct slice argv[16];
+    struct cluster_command command = {type, 0, argv};
+    struct world_reply out = {0};
+    struct cluster_reply reply;
+
+    if (n->core == NULL)
+        return out;
+    for (const char *p = words; *p != '\0';) {
+        size_t size = strcspn(p, " ");
+
+        check(command.argc < 16);
+        argv[command.argc++] = slice_of(p, size);
+        p += size + (p[size] == ' ');
+    }
+    if (!step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_COMMAND, .command = &command}, &reply))
+        return out;
+    out.answered = true;
+    out.ok = reply.type != CLUSTER_REPLY_ERROR;
+    snprintf(out.text, sizeof out.text, "%s", reply.text != NULL ? reply.text : "");
+    return out;
+}
+
+void world_ask_for_votes(struct world *w, unsigned node)
+{
+    struct sim_node *n = &w->nodes[node];
+    uint8_t request[2256];
+    uint64_t epoch = 0;
+
+    if (n->core == NULL || !n->has_header)
+        return;
+    memcpy(request, n->last_header, sizeof request);
+    for (int i = 0; i < 8; i++)
+        epoch = epoch << 8 | request[16 + i];
+    epoch++;
+    for (int i = 0; i < 8; i++)
+        request[16 + i] = (uint8_t)(epoch >> (56 - 8 * i));
+    memcpy(request + 4, (const uint8_t[]){0, 0, 0x08, 0xD0}, 4);
+    request[13] = 5;                          /* AUTH_REQUEST */
+    request[14] = request[15] = 0;            /* no gossip */
+    request[2214] = request[2215] = 0;        /* no extensions */
+    request[2253] = 2;                        /* FORCEACK */
+    for (size_t i = 0; i < n->end_count; i++)
+        if ((n->ends[i].link & CLUSTER_LINK_INBOUND) == 0)
+            transmit(w, n, n->ends[i].link, slice_of(request, sizeof request));
+}
