@@ -83,7 +83,7 @@ struct cluster_options {
 
 /* Faults that the simulator must find (tests/sim). Never set elsewhere. */
 enum {
-    CLUSTER_BUG_VOTE_NOT_PERSISTED = 1,   /* the vote leaves before it is durable */
+    CLUSTER_BUG_VOTE_NOT_PERSISTED = 1,   /* nodes.conf does not tell of the vote */
     CLUSTER_BUG_OLD_CLAIM_WINS = 2,       /* a claim with an older epoch takes a slot */
     CLUSTER_BUG_NO_COLLISION_RULE = 4,    /* two masters keep one epoch */
     CLUSTER_BUG_EPOCH_NOT_PERSISTED = 8,  /* a new config epoch leaves before it is durable */

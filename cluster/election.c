@@ -48,10 +48,8 @@ void election_on_request(struct cluster *c, struct node *candidate, const struct
     }
     c->last_vote_epoch = c->current_epoch;
     candidate->master->voted_time = c->now;
-    if (!(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED))
-        cluster_changed_durable(c);
+    cluster_changed_durable(c);
     message_send_plain(c, candidate, CODEC_AUTH_ACK, 0);
-    cluster_changed(c);
     action_log(c, LOG_NOTICE, "Failover auth granted to %.40s for epoch %llu", candidate->id,
                (unsigned long long)c->current_epoch);
 }

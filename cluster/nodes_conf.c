@@ -88,7 +88,7 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
         buf_append_byte(out, '\n');
     }
     buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu\n", (unsigned long long)c->current_epoch,
-                      (unsigned long long)c->last_vote_epoch);
+                      (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
 }
 
 /* ---- Load ---- */

@@ -8,6 +8,8 @@
 
 #include "cluster/node.h"
 
+#include <endian.h>
+
 static bool any_master_has_replicas(const struct cluster *c)
 {
     for (size_t i = 0; i < c->node_count; i++)
@@ -113,20 +115,32 @@ void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed)
     }
 }
 
+/* The first slot at or after s whose bit is `value`, or SLOTS. 64 bits at a time: byte order makes them one number. */
+static unsigned find_bit(const uint8_t *bits, unsigned s, bool value)
+{
+    while (s < SLOTS) {
+        uint64_t word;
+
+        memcpy(&word, bits + s / 64 * 8, sizeof word);
+        word = le64toh(word);
+        if (!value)
+            word = ~word;
+        word &= ~UINT64_C(0) << s % 64;
+        if (word != 0)
+            return s / 64 * 64 + (unsigned)__builtin_ctzll(word);
+        s = (s / 64 + 1) * 64;
+    }
+    return SLOTS;
+}
+
 bool slots_next_range(const struct node *n, unsigned *next, slot_t *first, slot_t *last)
 {
-    unsigned s = *next;
+    unsigned s = find_bit(n->slots, *next, true);
 
-    while (s < SLOTS && !bit_get(n->slots, s))
-        s += (s & 7) == 0 && n->slots[s >> 3] == 0 ? 8 : 1;
-    if (s >= SLOTS) {
-        *next = SLOTS;
+    if (s >= SLOTS)
         return false;
-    }
     *first = (slot_t)s;
-    while (s < SLOTS && bit_get(n->slots, s))
-        s += (s & 7) == 0 && n->slots[s >> 3] == 0xFF ? 8 : 1;
-    *last = (slot_t)(s - 1);
-    *next = s;
+    *next = find_bit(n->slots, s, false);
+    *last = (slot_t)(*next - 1);
     return true;
 }

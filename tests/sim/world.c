@@ -673,7 +673,7 @@ void world_ask_for_votes(struct world *w, unsigned node)
     memcpy(request, n->last_header, sizeof request);
     for (int i = 0; i < 8; i++)
         epoch = epoch << 8 | request[16 + i];
-    epoch++;
+    epoch += rng_below(&w->rng, 2); /* a new election, or one of which it has heard */
     for (int i = 0; i < 8; i++)
         request[16 + i] = (uint8_t)(epoch >> (56 - 8 * i));
     memcpy(request + 4, (const uint8_t[]){0, 0, 0x08, 0xD0}, 4);
