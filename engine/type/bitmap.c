@@ -288,6 +288,10 @@ bool bitmap_field_add(struct bitmap_field f, int64_t value, int64_t increment, e
     if (overflow == BITMAP_FAIL)
         return false;
     if (overflow == BITMAP_SATURATE) {
+        /* A value set so far below that Redis' 64-bit high - value wraps saturates at the top there; replicas of both
+         * kinds must agree. */
+        if (f.is_signed && f.bits < 64 && value < high - INT64_MAX)
+            sum = high + 1;
         *out = (int64_t)(sum > high ? high : low);
         return true;
     }

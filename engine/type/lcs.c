@@ -3,15 +3,22 @@
  */
 #include "engine/type/lcs.h"
 
-#include "base/check.h"
-
 #include <stdlib.h>
 
-uint64_t lcs_length(struct slice a, struct slice b)
+static bool too_big(struct slice a, struct slice b)
 {
-    uint32_t *row = calloc(b.size + 1, sizeof *row), result;
+    return (unsigned __int128)(a.size + 1) * (b.size + 1) * sizeof(uint32_t) > LCS_TABLE_BYTES_MAX;
+}
 
-    check(row != NULL);
+enum err lcs_length(struct slice a, struct slice b, uint64_t *length)
+{
+    uint32_t *row;
+
+    if (too_big(a, b))
+        return ERR_TOO_BIG;
+    row = calloc(b.size + 1, sizeof *row);
+    if (row == NULL)
+        return ERR_NO_MEMORY;
     for (size_t i = 0; i < a.size; i++) {
         uint32_t diagonal = 0; /* length(i, j), overwritten in row[] one step ago */
 
@@ -25,9 +32,9 @@ uint64_t lcs_length(struct slice a, struct slice b)
             diagonal = above;
         }
     }
-    result = row[b.size];
+    *length = row[b.size];
     free(row);
-    return result;
+    return OK;
 }
 
 static void fill(struct slice a, struct slice b, uint32_t *table)
@@ -47,15 +54,14 @@ static void fill(struct slice a, struct slice b, uint32_t *table)
     }
 }
 
-enum err lcs_find(struct slice a, struct slice b, uint64_t bytes_max, struct buf *text, struct buf *ranges)
+enum err lcs_find(struct slice a, struct slice b, struct buf *text, struct buf *ranges)
 {
-    unsigned __int128 bytes = (unsigned __int128)(a.size + 1) * (b.size + 1) * sizeof(uint32_t);
     size_t width = b.size + 1, i = a.size, j = b.size, left;
     struct lcs_range range = {0};
     bool open = false;
     uint32_t *table;
 
-    if (bytes > bytes_max)
+    if (too_big(a, b))
         return ERR_TOO_BIG;
     table = calloc((a.size + 1) * width, sizeof *table);
     if (table == NULL)

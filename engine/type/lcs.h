@@ -8,8 +8,14 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* Length only: time a.size * b.size, memory 4 * b.size. */
-uint64_t lcs_length(struct slice a, struct slice b);
+/*
+ * Time and, except for the length alone, memory grow with a.size * b.size. Redis' bound on its table of 32-bit lengths
+ * keeps both in hand: a pair that would need more than this is refused with ERR_TOO_BIG.
+ */
+#define LCS_TABLE_BYTES_MAX ((uint64_t)512 << 20)
+
+/* Length only; memory 4 * b.size. */
+enum err lcs_length(struct slice a, struct slice b, uint64_t *length) WARN_UNUSED;
 
 /* A stretch that is common to both; positions inclusive. */
 struct lcs_range {
@@ -18,8 +24,8 @@ struct lcs_range {
 
 /*
  * Replaces text by the subsequence, and ranges (may be NULL) by its struct lcs_range, from the last to the first, in
- * Redis' choice among equally long ones. Memory 4 * (a.size + 1) * (b.size + 1), at most bytes_max: else ERR_TOO_BIG.
+ * Redis' choice among equally long ones. Memory 4 * (a.size + 1) * (b.size + 1).
  */
-enum err lcs_find(struct slice a, struct slice b, uint64_t bytes_max, struct buf *text, struct buf *ranges) WARN_UNUSED;
+enum err lcs_find(struct slice a, struct slice b, struct buf *text, struct buf *ranges) WARN_UNUSED;
 
 #endif

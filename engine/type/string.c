@@ -158,6 +158,11 @@ enum err string_write(struct txn *t, struct obj *o, uint64_t at, struct slice by
 
 enum err string_append(struct txn *t, struct obj *o, struct slice bytes)
 {
+    if (bytes.size == 0) { /* also this is an edit, as in Redis */
+        o->marks |= OBJ_MARK_RAW;
+        txn_changed(t, o);
+        return OK;
+    }
     return string_write(t, o, string_length(o), bytes);
 }
 

@@ -167,6 +167,7 @@ static enum err bitop_store(struct call *c, struct slice result)
         return e == ERR_NOT_FOUND ? OK : e;
     }
     TRY(string_store(c->txn, c->argv[2], result, &o));
+    o->marks |= OBJ_MARK_RAW;
     TXN_EFFECT(c->txn, o, SLICE_LITERAL("SET"), c->argv[2], result);
     return OK;
 }
