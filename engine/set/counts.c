@@ -76,14 +76,17 @@ void set_replay_count(struct set *s, unsigned db, slot_t number, lsn_t lsn, int6
     struct space *space = set_space_make(s, db);
     struct slot *slot = &space->slots[number];
 
-    if (lsn <= slot->counts_at || (keys == 0 && expires == 0))
-        return;
-    slot->keys += (uint64_t)keys;
-    slot->expires += (uint64_t)expires;
-    if (expires > 0)
-        slot->cold_expire_ms = 0;
-    if (slot->counts_since == 0)
-        slot->counts_since = lsn;
-    atomic_fetch_add(&space->keys, (uint64_t)keys);
-    atomic_fetch_add(&space->expires, (uint64_t)expires);
+    pthread_mutex_lock(&s->locks[number]);
+    if (lsn > slot->counts_at) {
+        slot->keys += (uint64_t)keys;
+        slot->expires += (uint64_t)expires;
+        if (expires > 0)
+            slot->cold_expire_ms = 0;
+        if (slot->counts_since == 0)
+            slot->counts_since = lsn;
+        slot->counts_at = lsn;
+        atomic_fetch_add(&space->keys, (uint64_t)keys);
+        atomic_fetch_add(&space->expires, (uint64_t)expires);
+    }
+    pthread_mutex_unlock(&s->locks[number]);
 }

@@ -4,7 +4,7 @@
  * FLUSHDB: the frame is durable, then a new generation of the family is created (its name holds its born position),
  * then the old one is dropped. A crash between leaves two, of which the newer counts; replay skips what is not beyond
  * born.
- * SWAPDB: the frame is durable, then both databases are drained and flushed with the floor beyond the frame, then the
+ * SWAPDB: the frame is durable, then both databases are drained and flushed with the floor at the frame, then the
  * new order of databases is saved with the frame's position. A crash before the save finds the old order and a frame
  * that replay redoes; after it, nothing before the frame is replayed for either database, and the frame is skipped.
  */
@@ -72,6 +72,7 @@ static enum err flush_space(struct set *s, struct space *space, lsn_t lsn)
     if (e != OK)
         return e;
     forget_all(s, space, lsn);
+    space->floor = lsn + 1;
     return old != NULL ? store_family_drop(s->store, old) : OK;
 }
 
@@ -98,8 +99,9 @@ static enum err swap_spaces(struct set *s, unsigned a, unsigned b, lsn_t lsn)
     struct space *first = set_space_make(s, a), *second = set_space_make(s, b);
     uint16_t uid = s->uids[a];
 
-    TRY(drain_space(s, first, lsn + 1, true));
-    TRY(drain_space(s, second, lsn + 1, true));
+    /* Replay must still meet the frame itself, should the order not be saved. */
+    TRY(drain_space(s, first, lsn, true));
+    TRY(drain_space(s, second, lsn, true));
     TRY(writer_flush(s));
     s->uids[a] = s->uids[b];
     s->uids[b] = uid;

@@ -86,6 +86,7 @@ struct space *set_space_make(struct set *s, unsigned db)
             check(store_family_create(s->store, uid, s->journal->tail(s->journal->context), &old) == OK && old == NULL);
         }
         space = space_new(uid);
+        space->floor = store_family_born(store_family(s->store, uid)) + 1;
         atomic_store_explicit(&s->spaces[db], space, memory_order_release);
     }
     pthread_mutex_unlock(&s->spaces_lock);
@@ -159,6 +160,7 @@ static enum err floor_load(struct set *s, unsigned db)
     store_value_free(&v);
     buf_free(&key);
     s->replay_floors[db] = floor;
+    set_space(s, db)->floor = floor;
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
@@ -207,6 +209,7 @@ enum err set_open(const struct set_options *options, struct set **out)
     atomic_init(&s->dirty_bytes_max, options->dirty_bytes_max);
     atomic_init(&s->log_bytes_max, options->log_bytes_max);
     atomic_init(&s->expire_enabled, true);
+    atomic_init(&s->replaying, 1); /* until set_start nothing is known to be replayed: the floor stays */
     s->spaces = calloc(s->databases, sizeof *s->spaces);
     s->uids = calloc(s->databases, sizeof *s->uids);
     s->replay_floors = calloc(s->databases, sizeof *s->replay_floors);

@@ -31,7 +31,7 @@ enum err set_open(const struct set_options *options, struct set **out) WARN_UNUS
 /* Stops background threads; drains nothing by itself (set_drain before, for a clean stop). */
 void set_close(struct set *s);
 
-/* Starts writer and keeper threads; before that only replay may run. */
+/* The end of replay: the floor may move, the keeper (expiry, garbage) starts. Before that only replay may run. */
 enum err set_start(struct set *s) WARN_UNUSED;
 
 /* ---- Keyspace ---- */
@@ -82,7 +82,7 @@ enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *nee
 void set_replay_count(struct set *s, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
 /* Effects at or behind this position may be missing in the store's database; the least of all databases. */
 lsn_t set_replay_floor(struct set *s, unsigned db);
-/* Tells how far replay has come (0: it is over): the floor never passes it. */
+/* Tells how far replay has come, before the effect at lsn is counted or applied: the floor never passes it. */
 void set_replay_position(struct set *s, lsn_t lsn);
 /* Redoes FLUSHDB of db (kind JOURNAL_FLUSH) or SWAPDB of db and other (JOURNAL_SWAP), unless the store has it. */
 enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned other, lsn_t lsn) WARN_UNUSED;

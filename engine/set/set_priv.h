@@ -51,7 +51,7 @@ struct slot { /* Under the slot's lock */
     uint32_t dirty_count, dirty_capacity;
     struct obj **dirty;      /* objects not (wholly) in the store */
     lsn_t counts_since;      /* first change of keys/expires that is not in a count row; 0: none */
-    lsn_t counts_at;         /* the position of the last saved count row */
+    lsn_t counts_at;         /* of the last saved count row; in replay, of the last delta: the counts hold all through it */
     msec_t next_expire_ms;   /* nothing in memory expires before */
     msec_t cold_expire_ms;   /* nothing that is only in the store expires before */
 };
@@ -60,6 +60,7 @@ struct space { /* One logical database */
     struct slot slots[SLOTS];
     atomic_uint_fast64_t keys, expires;
     atomic_uint uid; /* of its family in the store */
+    lsn_t floor;     /* last written for this family; under pass */
 };
 
 struct garbage { /* Elements that the reaper has to remove */
@@ -77,7 +78,7 @@ struct set {
     struct txn *keeper_txn;
     lsn_t *replay_floors; /* by database, as found at open */
     lsn_t swapped_at;     /* under pass: position of the last SWAPDB that is in the order of databases */
-    _Atomic lsn_t replaying; /* oldest position that replay has not passed; 0: no replay */
+    _Atomic lsn_t replaying; /* oldest position that replay has not passed; 0: started, no replay */
 
     /* Any thread */
     _Atomic(struct space *) *spaces; /* by database; created when first written */

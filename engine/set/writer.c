@@ -173,7 +173,9 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
     if (f->row_count > first)
         qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
     if (slot->counts_since != 0) {
-        lsn_t at = s->journal->tail(s->journal->context);
+        /* Through which position these counts are right: in replay, through the last delta; else, the slot being
+         * locked, through everything appended. */
+        lsn_t at = atomic_load(&s->replaying) != 0 ? slot->counts_at : s->journal->tail(s->journal->context);
 
         counts_row(&f->key, number);
         counts_encode(&f->record, slot, at);
@@ -349,9 +351,11 @@ enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locke
         e = land_piece(s, &f, locked);
     if (e == OK) {
         in_air_set(s, false);
+        if (space->floor < floor) /* a family's floor never falls: what lies below may be about another database */
+            space->floor = floor;
         row_node(&f.key, "floor", 0);
         buf_clear(&f.record);
-        buf_append(&f.record, &floor, sizeof floor);
+        buf_append(&f.record, &space->floor, sizeof space->floor);
         batch_put(f.batch, family, buf_slice(&f.key), buf_slice(&f.record));
         e = store_write(s->store, f.batch);
     }

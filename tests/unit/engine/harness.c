@@ -80,6 +80,8 @@ struct harness *harness_open(uint64_t budget_bytes)
     options.store = h->store;
     options.journal = &h->journal->journal;
     check(set_open(&options, &h->set) == OK);
+    set_expire_enable(h->set, false); /* the harness has its own clock */
+    check(set_start(h->set) == OK);
     h->txn = txn_new(h->set, 42);
     h->now_ms = 1700000000000;
     h->may_wait = true;

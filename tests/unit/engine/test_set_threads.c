@@ -142,7 +142,6 @@ START_TEST(set__threads_see_their_own_writes_through_drains_and_evictions)
     uint64_t seed = getenv("SEED") != NULL ? strtoull(getenv("SEED"), NULL, 10) : 11, keys = 0;
 
     printf("SEED=%lu\n", (unsigned long)seed);
-    ck_assert(set_start(h->set) == OK);
     for (int i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){.h = h, .number = i, .seed = seed + (uint64_t)i};
         pthread_create(&threads[i], NULL, run, &workers[i]);
