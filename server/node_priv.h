@@ -39,6 +39,7 @@ struct node {
     struct stats *stats;
     struct pool *pool;
     struct waiting *waiting;
+    struct cluster_service *cluster_service; /* NULL: cluster-enabled no */
     unsigned databases;
     bool cluster;
     int port, tls_port;
@@ -62,6 +63,7 @@ struct node {
 
     /* Any thread */
     atomic_int_fast64_t observe_from_us; /* negative: never */
+    atomic_bool replica;
     atomic_uint shutdown;                /* 0: running; else 0x100 + enum shutdown_how */
     struct uv_async_s *wake;             /* of the main loop; NULL before it runs */
 };

@@ -57,6 +57,29 @@ struct client_snapshot {
 };
 void client_snapshot_free(struct client_snapshot *s); /* its strings */
 
+/* ---- Making it; limits ---- */
+
+struct client_limits {
+    uint64_t maxclients;
+    uint64_t query_bytes_max;   /* client-query-buffer-limit */
+    uint64_t bulk_bytes_max;    /* proto-max-bulk-len */
+    int64_t timeout_s;          /* idle normal clients are closed; 0: never */
+    int64_t keepalive_s;        /* of new connections; 0: off */
+    bool protected_mode;
+    struct client_output_limit { /* client-output-buffer-limit; 0: none */
+        uint64_t hard_bytes, soft_bytes;
+        int64_t soft_s;
+    } output[3];                /* normal, replica, pub/sub */
+};
+struct client_limits client_limits_default(void);
+
+struct clients *clients_new(const struct client_limits *limits);
+void clients_free(struct clients *c); /* no client is left */
+
+/* At any time (CONFIG SET); workers take it up in their next turn. */
+void clients_limits_set(struct clients *c, const struct client_limits *limits);
+struct client_limits clients_limits(struct clients *c);
+
 /* ---- Looking ---- */
 
 size_t clients_count(struct clients *c);
@@ -69,6 +92,9 @@ enum err clients_look(struct clients *c, uint64_t id, struct client_snapshot *ou
 uint64_t client_id(const struct client *c);
 const char *client_address(const struct client *c);       /* constant */
 const char *client_local_address(const struct client *c); /* constant */
+
+/* Its last command, for CLIENT LIST. Its own thread only; one relaxed store. */
+void client_note_command(struct client *c, const struct command *command);
 
 /* ---- Names ---- */
 
@@ -98,6 +124,17 @@ enum client_pause clients_paused(struct clients *c, msec_t now_ms);
 /* Sends bytes of their own (a push, a pub/sub message, a MONITOR line) behind what the client was told so far. */
 void client_push(struct client *c, struct slice bytes);
 
+/* What waits to be sent to it, bytes: pushed and not yet written to the socket. */
+uint64_t client_output_bytes(const struct client *c);
+
+/* Closes it soon, after what it was already told. */
+void client_close(struct client *c);
+
+/* What CLIENT LIST shows and output limits go by; called on the session's thread. */
+void client_set_kind(struct client *c, enum client_kind kind);
+void client_set_flag(struct client *c, enum client_flag flag, bool on);
+void client_set_subscriptions(struct client *c, unsigned channels, unsigned patterns, unsigned shard_channels);
+
 /* Holds the struct beyond the connection; pushes to a closed connection are dropped. */
 struct client *client_ref(struct client *c);
 void client_unref(struct client *c);
@@ -108,6 +145,9 @@ struct client *clients_find(struct clients *c, uint64_t id);
 
 /* Ends a blocking command: with a timeout's reply, or with an error. False: the client was not blocked. */
 bool clients_unblock(struct clients *c, uint64_t id, bool with_error);
+
+/* Ends all blocking commands: the node became a replica. */
+void clients_unblock_all(struct clients *c);
 
 /* ---- Figures (INFO clients, stats) ---- */
 

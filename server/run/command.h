@@ -20,6 +20,7 @@ enum { /* How the executor runs it, beyond what the facts say. */
                             * two frames, with no slot locked */
     COMMAND_ALL_SLOTS = 16, /* in a transaction that holds every slot */
     COMMAND_ALONE = 32,     /* NO_TXN, takes no slot lock and is quick: inside EXEC it runs with the slots locked */
+    COMMAND_NOT_QUEUED = 64, /* runs at once also between MULTI and EXEC (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
 };
 
 struct command_binding {

@@ -35,7 +35,8 @@ void session_reset(struct session *s)
     session_drop(s);
     s->db = 0;
     s->protocol = 2;
-    s->readonly = s->asking = s->no_touch = s->no_evict = false;
+    s->readonly = s->no_touch = s->no_evict = false;
+    s->asking = 0;
     s->reply = SESSION_REPLY_ON;
     if (s->client != NULL)
         client_set_text(s->client, CLIENT_NAME, SLICE_LITERAL(""));

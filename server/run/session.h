@@ -24,7 +24,7 @@ struct session {
     int protocol;            /* 2 or 3 */
     bool authenticated;
     bool readonly;           /* READONLY was said (cluster replicas) */
-    bool asking;             /* ASKING was said; holds for the next command */
+    uint8_t asking;          /* 2: ASKING runs; 1: it holds for this command; 0: not asked */
     bool close_after_reply;
     bool no_touch, no_evict; /* CLIENT NO-TOUCH, NO-EVICT */
     bool is_monitor;
@@ -37,6 +37,7 @@ struct session {
     uint32_t shard_subscriptions;
     lsn_t last_write;        /* log position behind this client's last change (WAIT) */
     struct multi multi;
+    struct waiter *waiter;   /* server/run/waiting.c: the session waits for keys */
     /* Owned by the rooms that set them; freed by the hook of node_set_session_end. */
     void *user;              /* access control */
     void *pubsub;

@@ -1,0 +1,491 @@
+/*
+ * execute.c - from a request to a reply.
+ *
+ *   resolve -> arity -> NOAUTH -> no-multi -> NOPERM -> (MULTI: route, queue)
+ *           -> keys, slots -> lock -> route -> state of the server -> pub/sub context -> run -> commit -> unlock
+ *
+ * The common case, one command with one key, allocates nothing.
+ */
+#include "server/run/execute.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "engine/set/txn.h"
+#include "server/net/clients.h"
+#include "server/net/monitor.h"
+#include "server/node_priv.h"
+#include "server/run/errors.h"
+#include "server/run/stats.h"
+#include "server/run/waiting.h"
+
+void executor_init(struct executor *x, struct node *node, uint64_t seed, bool may_wait)
+{
+    *x = (struct executor){.node = node, .may_wait = may_wait, .now_ms = node_now(node)};
+    x->txn = txn_new(node->set, seed);
+    check(x->txn != NULL);
+    x->stats = stats_shard_new(node->stats);
+}
+
+void executor_fini(struct executor *x)
+{
+    txn_free(x->txn);
+    buf_free(&x->scratch);
+    key_places_free(&x->places);
+    free(x->keys);
+    free(x->slots);
+    free(x->words);
+    buf_free(&x->ready);
+    *x = (struct executor){0};
+}
+
+/* ---- Keys and slots ---- */
+
+void execute_keys_begin(struct executor *x)
+{
+    x->key_count = x->slot_count = 0;
+}
+
+static void slots_reserve(struct executor *x, size_t more)
+{
+    if (x->slot_count + more > x->slot_capacity) {
+        x->slot_capacity = 2 * (x->slot_count + more);
+        x->slots = realloc(x->slots, x->slot_capacity * sizeof *x->slots);
+        check(x->slots != NULL);
+    }
+}
+
+void execute_slot_add(struct executor *x, slot_t slot)
+{
+    slots_reserve(x, 1);
+    x->slots[x->slot_count++] = slot;
+}
+
+void execute_slots_all(struct executor *x)
+{
+    x->slot_count = 0;
+    slots_reserve(x, SLOTS);
+    for (size_t i = 0; i < SLOTS; i++)
+        x->slots[i] = (slot_t)i;
+    x->slot_count = SLOTS;
+}
+
+void execute_keys_add(struct executor *x, const struct command *command, const struct slice *argv, size_t argc)
+{
+    /* What does not fit the specification is told by the command itself (a bad numkeys); what was found is locked. */
+    (void)keys_find(command, argv, argc, &x->places);
+    if (x->key_count + x->places.count > x->key_capacity) {
+        x->key_capacity = 2 * (x->key_count + x->places.count);
+        x->keys = realloc(x->keys, x->key_capacity * sizeof *x->keys);
+        check(x->keys != NULL);
+    }
+    slots_reserve(x, x->places.count);
+    for (size_t i = 0; i < x->places.count; i++) {
+        struct slice key = argv[key_places_at(&x->places, i)->index];
+
+        x->keys[x->key_count++] = key;
+        x->slots[x->slot_count++] = hash_slot(key);
+    }
+}
+
+static int slot_order(const void *a, const void *b)
+{
+    return (int)*(const slot_t *)a - (int)*(const slot_t *)b;
+}
+
+void execute_keys_end(struct executor *x)
+{
+    size_t kept = 0;
+
+    if (x->slot_count < 2)
+        return;
+    qsort(x->slots, x->slot_count, sizeof *x->slots, slot_order);
+    for (size_t i = 0; i < x->slot_count; i++)
+        if (i == 0 || x->slots[i] != x->slots[kept - 1])
+            x->slots[kept++] = x->slots[i];
+    x->slot_count = kept;
+}
+
+/* ---- Checks ---- */
+
+enum err gate_refuse(const struct gate *g, const char *format, ...)
+{
+    char text[512];
+    struct call c = {.reply = g->reply};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return reply_error(&c, "%s", text);
+}
+
+static struct gate gate_of(struct executor *x, struct session *s, const struct command *command,
+                           const struct slice *argv, size_t argc, struct txn *txn, struct reply *reply)
+{
+    return (struct gate){.session = s, .command = command, .argc = argc, .argv = argv, .keys = x->keys,
+                         .key_count = x->key_count, .slots = x->slots, .slot_count = x->slot_count, .txn = txn,
+                         .reply = reply};
+}
+
+enum err execute_gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                       size_t argc, struct txn *txn, struct reply *reply)
+{
+    struct node *n = x->node;
+
+    if (s->is_primary || (n->route == NULL && n->admits == 0))
+        return OK;
+    {
+        struct gate g = gate_of(x, s, command, argv, argc, txn, reply);
+
+        if (n->route != NULL && x->key_count > 0)
+            TRY(n->route(n->route_context, &g));
+        for (size_t i = 0; i < n->admits; i++)
+            TRY(n->admit[i].gate(n->admit[i].context, &g));
+    }
+    return OK;
+}
+
+static void rejected(struct executor *x, struct session *s, const struct command *command, const struct reply *reply)
+{
+    if (s->multi.open)
+        s->multi.failed = true;
+    if (command != NULL)
+        stats_record(x->stats, command->index, 0, STATS_REJECTED);
+    if (reply->error_at != SIZE_MAX)
+        stats_error(x->node->stats, errors_code(slice_of(reply->out->data + reply->error_at,
+                                                         reply->out->size - reply->error_at)));
+}
+
+const struct command *execute_check(struct executor *x, struct session *s, const struct slice *argv, size_t argc,
+                                    struct buf *out)
+{
+    const struct command *container, *command = registry_resolve(x->node->registry, argv, argc, &container);
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node};
+
+    if (__builtin_expect(command == NULL, 0)) {
+        (void)errors_unknown(&c, container);
+        goto refused;
+    }
+    if (__builtin_expect(!command_arity_fits(command, argc) || command->run == NULL, 0)) {
+        (void)reply_arity(&c);
+        goto refused;
+    }
+    if (__builtin_expect(!s->authenticated, 0) && (command->flags & FACT_NO_AUTH) == 0) {
+        (void)reply_error(&c, "NOAUTH Authentication required.");
+        goto refused;
+    }
+    if (__builtin_expect(s->multi.open, 0) && (command->flags & FACT_NO_MULTI) != 0) {
+        (void)reply_error(&c, "ERR Command not allowed inside a transaction");
+        goto refused;
+    }
+    if (x->node->permit != NULL && !s->is_primary) {
+        struct gate g = {.session = s, .command = command, .argc = argc, .argv = argv, .reply = &reply};
+
+        if (x->node->permit(x->node->permit_context, &g) != OK)
+            goto refused;
+    }
+    return command;
+refused:
+    rejected(x, s, command, &reply);
+    return NULL;
+}
+
+static bool allowed_when_subscribed(const struct command *c)
+{
+    static const char *const names[] = {"ping", "subscribe", "unsubscribe", "psubscribe", "punsubscribe",
+                                        "ssubscribe", "sunsubscribe", "quit", "reset"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(c->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* ---- Running ---- */
+
+static void feed_monitor(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                         size_t argc)
+{
+    if ((command->flags & (FACT_SKIP_MONITOR | FACT_ADMIN)) != 0)
+        return;
+    if (strcmp(command->name, "auth") == 0 || strcmp(command->name, "hello") == 0) {
+        struct slice hidden[2] = {argv[0], SLICE_LITERAL("(redacted)")};
+
+        monitor_feed(x->node->clients, s->client, s->db, hidden, argc > 1 ? 2 : 1);
+        return;
+    }
+    monitor_feed(x->node->clients, s->in_script ? NULL : s->client, s->db, argv, argc);
+}
+
+/* Statistics, slow log, MONITOR of a command that was run to its end. */
+static void account(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                    size_t argc, uint64_t began_ns, const struct reply *reply)
+{
+    struct node *n = x->node;
+    uint64_t now = stats_clock_ns(), spent = now - began_ns;
+    int64_t from = atomic_load_explicit(&n->observe_from_us, memory_order_relaxed);
+
+    x->clock_ns = now;
+    stats_record(x->stats, command->index, spent, reply->error_at != SIZE_MAX ? STATS_FAILED : STATS_DONE);
+    if (__builtin_expect(reply->error_at != SIZE_MAX, 0))
+        stats_error(n->stats, errors_code(slice_of(reply->out->data + reply->error_at,
+                                                   reply->out->size - reply->error_at)));
+    if (__builtin_expect(from >= 0 && spent / 1000 >= (uint64_t)from, 0) && n->observe != NULL &&
+        (command->flags & FACT_SKIP_SLOWLOG) == 0)
+        n->observe(n->observe_context, s, command, argv, argc, spent / 1000);
+    if (__builtin_expect(n->clients != NULL && monitor_active(n->clients), 0))
+        feed_monitor(x, s, command, argv, argc);
+}
+
+enum err execute_inside(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                        size_t argc, struct slice raw, struct buf *out)
+{
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    struct call c = {.command = command, .argc = argc, .argv = argv, .raw = raw, .txn = x->txn, .reply = &reply,
+                     .session = s, .node = x->node, .scratch = &x->scratch, .executor = x};
+    uint64_t began = x->clock_ns != 0 ? x->clock_ns : stats_clock_ns();
+    size_t mark = out->size;
+    enum err e;
+
+    if ((command->how & COMMAND_NO_TXN) != 0)
+        c.txn = NULL;
+    buf_clear(&x->scratch);
+    e = command->run(&c);
+    if (__builtin_expect(e != OK, 0)) {
+        if (e == ERR_COLD || e == ERR_BUSY) {
+            out->size = mark;
+            return e;
+        }
+        if (e == ERR_AGAIN) { /* a blocking command where nothing may block */
+            out->size = mark;
+            if (!s->in_exec && !s->in_script && s->client != NULL) {
+                x->block_ms = c.block_ms;
+                if (c.txn != NULL)
+                    txn_command_end(x->txn, raw, argv, argc);
+                return e;
+            }
+            (void)reply_null_array(&c);
+        } else if (e != ERR_REPLIED) {
+            out->size = mark;
+            errors_reply(&c, e);
+        }
+    }
+    if (c.txn != NULL)
+        txn_command_end(x->txn, raw, argv, argc);
+    if (c.wait_for > x->end)
+        x->end = c.wait_for;
+    if (c.wait_for > s->last_write)
+        s->last_write = c.wait_for;
+    account(x, s, command, argv, argc, began, &reply);
+    return e == OK ? OK : ERR_REPLIED;
+}
+
+enum err execute_commit(struct executor *x, struct session *s)
+{
+    lsn_t end = 0;
+    enum err e = txn_commit(x->txn, &end);
+
+    txn_end(x->txn);
+    if (end > x->end)
+        x->end = end;
+    if (s != NULL && end > s->last_write)
+        s->last_write = end;
+    return e;
+}
+
+static enum executed run_with_txn(struct executor *x, struct session *s, const struct command *command,
+                                  const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
+{
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
+                                        .replay = s->is_primary};
+    enum executed result = EXECUTE_DONE;
+    enum err e;
+
+    if (__builtin_expect(command->single_key > 0, 1)) {
+        x->keys[0] = argv[command->single_key];
+        x->slots[0] = hash_slot(x->keys[0]);
+        x->key_count = x->slot_count = 1;
+    } else if (keys_everywhere(command, argv, argc, node_is_cluster(x->node))) {
+        execute_keys_begin(x);
+        execute_slots_all(x);
+    } else {
+        execute_keys_begin(x);
+        execute_keys_add(x, command, argv, argc);
+        execute_keys_end(x);
+    }
+    e = txn_begin(x->txn, x->slots, x->slot_count, &options);
+    if (__builtin_expect(e != OK, 0))
+        return EXECUTE_AWAY;
+    e = execute_gates(x, s, command, argv, argc, x->txn, &reply);
+    if (__builtin_expect(e != OK, 0)) {
+        txn_end(x->txn);
+        if (e != ERR_REPLIED)
+            return EXECUTE_AWAY;
+        rejected(x, s, command, &reply);
+        return EXECUTE_DONE;
+    }
+    e = execute_inside(x, s, command, argv, argc, raw, out);
+    if (__builtin_expect(e == ERR_COLD || e == ERR_BUSY, 0)) {
+        txn_end(x->txn);
+        return EXECUTE_AWAY;
+    }
+    if (__builtin_expect(e == ERR_AGAIN, 0)) {
+        /* Registered while the slots are locked: whoever writes the keys later finds the waiter. */
+        waiting_add(x->node->waiting, s, argv, argc, x->keys, x->key_count);
+        result = EXECUTE_BLOCKED;
+        s = NULL; /* no longer ours */
+    }
+    if ((e = execute_commit(x, s)) != OK) {
+        log_event(LOG_WARNING, "commit failed: error=%s text=\"%s\"", err_name(e), err_text());
+        abort(); /* memory and store may differ now: recovery from the log puts that right */
+    }
+    if (__builtin_expect(waiting_any(x->node->waiting), 0) && result == EXECUTE_DONE && (command->flags & FACT_READONLY) == 0)
+        waiting_serve(x->node->waiting, x, x->keys, x->key_count);
+    return result;
+}
+
+static enum executed run_without_txn(struct executor *x, struct session *s, const struct command *command,
+                                     const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
+{
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    enum err e;
+
+    if ((command->how & COMMAND_SLOW) != 0 && !x->may_wait)
+        return EXECUTE_AWAY;
+    execute_keys_begin(x);
+    if (command->facts->spec_count > 0) {
+        execute_keys_add(x, command, argv, argc);
+        execute_keys_end(x);
+    }
+    e = execute_gates(x, s, command, argv, argc, NULL, &reply);
+    if (e != OK) {
+        if (e != ERR_REPLIED)
+            return EXECUTE_AWAY;
+        rejected(x, s, command, &reply);
+        return EXECUTE_DONE;
+    }
+    e = execute_inside(x, s, command, argv, argc, raw, out);
+    return e == ERR_COLD || e == ERR_BUSY ? EXECUTE_AWAY : EXECUTE_DONE;
+}
+
+/* Between MULTI and EXEC. True if the command was queued or refused. */
+static bool queue(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                  size_t argc, struct slice raw, struct buf *out)
+{
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    struct call c = {.reply = &reply};
+
+    if ((command->how & COMMAND_NOT_QUEUED) != 0)
+        return false;
+    execute_keys_begin(x);
+    execute_keys_add(x, command, argv, argc);
+    execute_keys_end(x);
+    if (execute_gates(x, s, command, argv, argc, NULL, &reply) != OK) {
+        rejected(x, s, command, &reply);
+        return true;
+    }
+    multi_queue(&s->multi, command, argv, argc, raw);
+    (void)reply_status(&c, "QUEUED");
+    return true;
+}
+
+/* CLIENT PAUSE holds back what may write, or everything; replicas and our own work go on. */
+static bool held(struct executor *x, const struct session *s, const struct command *command)
+{
+    unsigned writes = FACT_WRITE | FACT_MAY_REPLICATE;
+
+    if (s->client == NULL || s->is_replica || s->is_primary || s->waiter != NULL || strncmp(command->name, "client|", 7) == 0)
+        return false;
+    switch (clients_paused(x->node->clients, x->now_ms)) {
+    case CLIENT_PAUSE_NONE:
+        return false;
+    case CLIENT_PAUSE_ALL:
+        return true;
+    case CLIENT_PAUSE_WRITE:
+        if ((command->flags & writes) != 0 && !s->multi.open)
+            return true;
+        if (strcmp(command->name, "exec") == 0)
+            for (size_t i = 0; i < s->multi.count; i++)
+                if ((s->multi.commands[i].command->flags & writes) != 0)
+                    return true;
+        return false;
+    }
+    return false;
+}
+
+/* CLIENT REPLY, and what ASKING leaves. */
+static void settle(struct session *s, struct buf *out, size_t mark)
+{
+    if (s->asking > 0)
+        s->asking--;
+    switch (s->reply) {
+    case SESSION_REPLY_ON:
+        return;
+    case SESSION_REPLY_OFF:
+        out->size = mark;
+        return;
+    case SESSION_REPLY_SKIP_NEXT:
+        out->size = mark;
+        s->reply = SESSION_REPLY_SKIP;
+        return;
+    case SESSION_REPLY_SKIP:
+        out->size = mark;
+        s->reply = SESSION_REPLY_ON;
+        return;
+    }
+}
+
+enum executed execute(struct executor *x, struct session *s, const struct slice *argv, size_t argc, struct slice raw,
+                      struct buf *out)
+{
+    size_t mark = out->size;
+    const struct command *command = execute_check(x, s, argv, argc, out);
+    enum executed result = EXECUTE_DONE;
+
+    if (__builtin_expect(command == NULL, 0)) {
+        settle(s, out, mark);
+        return EXECUTE_DONE;
+    }
+    if (__builtin_expect(x->key_capacity == 0, 0)) {
+        x->key_capacity = x->slot_capacity = KEY_PLACES_INLINE;
+        x->keys = malloc(x->key_capacity * sizeof *x->keys);
+        x->slots = malloc(x->slot_capacity * sizeof *x->slots);
+        check(x->keys != NULL && x->slots != NULL);
+    }
+    if (__builtin_expect(s->client != NULL, 1)) {
+        client_note_command(s->client, command);
+        if (__builtin_expect(held(x, s, command), 0))
+            return EXECUTE_HELD;
+    }
+    if (__builtin_expect(s->multi.open, 0) && queue(x, s, command, argv, argc, raw, out)) {
+        settle(s, out, mark);
+        return EXECUTE_DONE;
+    }
+    if (__builtin_expect(s->subscriptions + s->shard_subscriptions > 0, 0) && s->protocol == 2 &&
+        !allowed_when_subscribed(command)) {
+        struct reply reply = {.out = out, .protocol = 2, .error_at = SIZE_MAX};
+        struct call c = {.reply = &reply};
+
+        (void)reply_error(&c, "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+                              "allowed in this context", command->name);
+        rejected(x, s, command, &reply);
+        settle(s, out, mark);
+        return EXECUTE_DONE;
+    }
+    if ((command->how & COMMAND_NO_TXN) != 0)
+        result = run_without_txn(x, s, command, argv, argc, raw, out);
+    else if ((command->how & COMMAND_SLOW) != 0 && !x->may_wait)
+        result = EXECUTE_AWAY;
+    else
+        result = run_with_txn(x, s, command, argv, argc, raw, out);
+    if (result == EXECUTE_DONE)
+        settle(s, out, mark);
+    return result;
+}

@@ -1,0 +1,85 @@
+/*
+ * execute.h - runs one request of a session: the checks in Redis' order, the slots' locks, the command, its commit.
+ *
+ * Each thread that runs commands (a worker, a pool thread, replay) has one struct executor. A worker's must not wait:
+ * what needs the disk, a held lock or much time comes back as EXECUTE_AWAY, without effect, and is run again by a pool
+ * thread, whose executor may wait. Replies may leave only after the journal's tail of then is as safe as appendfsync
+ * wants (node_await); the caller sees to that once per turn.
+ */
+#ifndef CAIRN_SERVER_RUN_EXECUTE_H
+#define CAIRN_SERVER_RUN_EXECUTE_H
+
+#include "base/buf.h"
+#include "base/types.h"
+#include "server/run/call.h"
+#include "server/run/keys.h"
+#include "server/run/registry.h"
+#include "server/run/session.h"
+
+struct stats_shard;
+
+struct executor {
+    struct node *node;
+    struct txn *txn;
+    struct stats_shard *stats;
+    bool may_wait;
+    msec_t now_ms;     /* the owner sets it at the start of each turn */
+    uint64_t clock_ns; /* when the last command ended, if the next follows directly; 0: read the clock */
+    msec_t block_ms;   /* after EXECUTE_BLOCKED: for how long; 0: for ever */
+    lsn_t end;         /* largest log position of this turn's changes */
+    struct buf scratch;
+    struct key_places places;
+    struct slice *keys;
+    slot_t *slots;
+    size_t key_capacity, slot_capacity, key_count, slot_count;
+    struct slice *words; /* of a queued command */
+    size_t word_capacity;
+    struct buf ready;    /* server/run/waiting.c: keys whose waiters are to be served */
+    bool serving;
+};
+
+void executor_init(struct executor *x, struct node *node, uint64_t seed, bool may_wait);
+void executor_fini(struct executor *x);
+
+enum executed {
+    EXECUTE_DONE,    /* the reply (perhaps none) is in out */
+    EXECUTE_AWAY,    /* nothing happened; run it again on an executor that may wait */
+    EXECUTE_HELD,    /* nothing happened; CLIENT PAUSE: run it again later */
+    EXECUTE_BLOCKED, /* the session waits for keys; see server/run/waiting.h */
+};
+
+/* argv and raw stay valid until it returns. Appends to out. */
+enum executed execute(struct executor *x, struct session *s, const struct slice *argv, size_t argc, struct slice raw,
+                      struct buf *out) WARN_UNUSED;
+
+/*
+ * The parts, for EXEC, scripts and replay: a command inside the transaction that the executor has open. Its slots must
+ * be locked. Returns what the command returned (errors of a client are already replies: ERR_REPLIED); ERR_COLD and
+ * ERR_BUSY: nothing was done or written.
+ */
+enum err execute_inside(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                        size_t argc, struct slice raw, struct buf *out) WARN_UNUSED;
+
+/* Resolves a request and makes the checks that need no locks: known, arity, NOAUTH, no-multi, NOPERM. NULL: refused,
+ * the error is in out. */
+const struct command *execute_check(struct executor *x, struct session *s, const struct slice *argv, size_t argc,
+                                    struct buf *out);
+
+/* Adds the command's keys and slots to the executor's lists (emptied by execute_keys_begin; sorted by _end). */
+void execute_keys_begin(struct executor *x);
+void execute_keys_add(struct executor *x, const struct command *command, const struct slice *argv, size_t argc);
+void execute_keys_end(struct executor *x);
+void execute_slots_all(struct executor *x);
+void execute_slot_add(struct executor *x, slot_t slot);
+
+/* Routing and state of the server; txn as in struct gate. OK, ERR_REPLIED, ERR_COLD. */
+enum err execute_gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                       size_t argc, struct txn *txn, struct reply *reply) WARN_UNUSED;
+
+/* Commits what the transaction changed and unlocks. s may be NULL. */
+enum err execute_commit(struct executor *x, struct session *s) WARN_UNUSED;
+
+/* EXEC (server/run/transaction.c). */
+enum err transaction_exec(struct call *c);
+
+#endif
