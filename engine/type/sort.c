@@ -33,6 +33,8 @@ struct job {
     struct buf bytes;
     struct buf key, scratch; /* of look-ups */
     bool sorted, by_bytes, by_pattern;
+    uint64_t skip, want; /* LIMIT */
+    size_t begin;        /* the first item wanted; the last one is items[count - 1] */
 };
 
 void sort_result_free(struct sort_result *r)
@@ -66,6 +68,36 @@ static struct slice element_of(const struct job *j, const struct item *i)
     return slice_of(j->bytes.data + i->at, i->size);
 }
 
+/* Nothing is sorted: only what LIMIT lets through is loaded, in the natural order or against it. */
+static enum err load_list_part(struct job *j, struct obj *o)
+{
+    struct list_walk w;
+    enum err e = ERR_NOT_FOUND;
+
+    if (j->skip >= o->count || j->want == 0)
+        return OK;
+    TRY(list_walk_begin(j->txn, o, j->options->descending ? o->count - 1 - j->skip : j->skip, j->options->descending, &w));
+    while (j->count < j->want && (e = list_walk_next(&w)) == OK)
+        item_add(j, w.element);
+    list_walk_end(&w);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* By score; a PACKED sorted set has that order itself. */
+static enum err load_scores_part(struct job *j, struct obj *o)
+{
+    bool down = j->options->descending;
+    struct txn_cursor c;
+    enum err e = OK;
+
+    TRY(txn_scores(j->txn, o, down ? INFINITY : -INFINITY, down ? TXN_MEMBER_LAST : (struct slice){0}, down, &c));
+    for (uint64_t i = 0; j->count < j->want && (e = txn_cursor_next(&c)) == OK; i++)
+        if (i >= j->skip)
+            item_add(j, c.name);
+    txn_cursor_close(&c);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
 static enum err load_list(struct job *j, struct obj *o)
 {
     struct list_walk w;
@@ -90,27 +122,20 @@ static enum err load_elements(struct job *j, struct obj *o)
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
-/* A sorted set that is not to be sorted comes in the order of its scores; a PACKED one always does. */
-static enum err load_scores(struct job *j, struct obj *o)
+static void cut(struct job *j)
 {
-    struct txn_cursor c;
-    enum err e;
+    uint64_t skip = j->skip < j->count ? j->skip : j->count;
 
-    TRY(txn_scores(j->txn, o, -INFINITY, (struct slice){0}, false, &c));
-    while ((e = txn_cursor_next(&c)) == OK)
-        item_add(j, c.name);
-    txn_cursor_close(&c);
-    return e == ERR_NOT_FOUND ? OK : e;
-}
+    if (j->options->descending && !j->sorted)
+        for (size_t a = 0, b = j->count; a + 1 < b; a++) {
+            struct item item = j->items[a];
 
-static void reverse(struct job *j)
-{
-    for (size_t a = 0, b = j->count; a + 1 < b; a++) {
-        struct item item = j->items[a];
-
-        j->items[a] = j->items[--b];
-        j->items[b] = item;
-    }
+            j->items[a] = j->items[--b];
+            j->items[b] = item;
+        }
+    j->begin = skip;
+    if (j->count - skip > j->want)
+        j->count = skip + j->want;
 }
 
 static enum err load(struct job *j, struct slice key)
@@ -128,14 +153,13 @@ static enum err load(struct job *j, struct slice key)
     j->by_bytes = options->alpha;
     if (!j->sorted && o->type == OBJ_SET && options->deterministic)
         j->sorted = j->by_bytes = true;
-    if (o->type == OBJ_LIST)
-        return load_list(j, o);
-    if (o->type == OBJ_ZSET && o->form == OBJ_BIG && !j->sorted)
-        TRY(load_scores(j, o));
-    else
-        TRY(load_elements(j, o));
-    if (o->type == OBJ_ZSET && !j->sorted && options->descending)
-        reverse(j);
+    if (!j->sorted && o->type == OBJ_LIST)
+        return load_list_part(j, o);
+    if (!j->sorted && o->type == OBJ_ZSET && o->form == OBJ_BIG)
+        return load_scores_part(j, o);
+    TRY(o->type == OBJ_LIST ? load_list(j, o) : load_elements(j, o));
+    if (!j->sorted)
+        cut(j);
     return OK;
 }
 
@@ -284,22 +308,19 @@ static enum err answer(struct job *j, const struct item *item, struct sort_resul
 static enum err run(struct job *j, struct slice key, struct sort_result *out)
 {
     const struct sort_options *options = j->options;
-    uint64_t start = options->offset > 0 ? (uint64_t)options->offset : 0, count;
 
+    j->skip = options->offset > 0 ? (uint64_t)options->offset : 0;
+    j->want = options->limit >= 0 ? (uint64_t)options->limit : UINT64_MAX;
     TRY(load(j, key));
     if (j->sorted) {
         for (size_t i = 0; i < j->count; i++)
             TRY(weigh(j, &j->items[i]));
         if (j->count > 1)
             qsort_r(j->items, j->count, sizeof *j->items, compare_items, j);
+        cut(j);
     }
-    if (start >= j->count)
-        return OK;
-    count = j->count - start;
-    if (options->limit >= 0 && (uint64_t)options->limit < count)
-        count = (uint64_t)options->limit;
-    for (size_t i = 0; i < count; i++)
-        TRY(answer(j, &j->items[start + i], out));
+    for (size_t i = j->begin; i < j->count; i++)
+        TRY(answer(j, &j->items[i], out));
     return OK;
 }
 
