@@ -156,7 +156,12 @@ START_TEST(sort__by_other_keys_and_by_fields)
     ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S(K("w*"))), "3 2 1"); /* w3 is absent: 0 */
     ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S(K("h*->f")), .alpha = true), "3 2 1");
     ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S(K("h*->none")), .alpha = true), "1 2 3");
-    ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S("nosort"), .descending = true), "1 2 3");
+    ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S("nosort")), "1 2 3");
+    ck_assert_str_eq(SORTED(K("l"), .has_by = true, .by = S("nosort"), .descending = true), "3 2 1");
+    ck_assert_str_eq(sorted(K("l"), (struct sort_options){.has_by = true, .by = S("x"), .offset = 1, .limit = 1}), "2");
+    ck_assert_str_eq(sorted(K("l"), (struct sort_options){.has_by = true, .by = S("x"), .offset = 3, .limit = 1}), "");
+    ck_assert_str_eq(sorted(K("l"), (struct sort_options){.has_by = true, .by = S("x"), .offset = 1, .limit = 5,
+                                                          .descending = true}), "2 1");
 }
 END_TEST
 
