@@ -19,18 +19,10 @@ const char *hash_encoding(const struct obj *o)
 /* The places of a field and its value in a PACKED hash. */
 static bool find(const struct obj *o, struct slice field, struct packed *name, struct packed *value)
 {
-    struct packed p = packed_begin(obj_value(o));
-
-    while (packed_next(&p)) {
-        *name = p;
-        if (!packed_next(&p))
-            return false;
-        if (slice_equal(name->entry, field)) {
-            *value = p;
-            return true;
-        }
-    }
-    return false;
+    if (!packed_find(obj_value(o), field, 2, name))
+        return false;
+    *value = *name;
+    return packed_next(value);
 }
 
 enum err hash_get(struct txn *t, struct obj *o, struct slice field, struct slice *value)

@@ -50,6 +50,32 @@ bool packed_next(struct packed *p)
     return true;
 }
 
+bool packed_find(struct slice bytes, struct slice entry, size_t step, struct packed *place)
+{
+    const uint8_t *data = bytes.data;
+    struct packed p = packed_begin(bytes);
+
+    for (size_t left = 0;; left = left == 0 ? step - 1 : left - 1) { /* entries to pass before the next that counts */
+        /* Most entries are short: their size is one byte, and no walk is needed to pass them. */
+        if (__builtin_expect(p.next < bytes.size && data[p.next] < 0x80, 1)) {
+            size_t size = data[p.next], next = p.next + 1 + size;
+
+            if (next > bytes.size)
+                return false;
+            p.at = p.next;
+            p.next = next;
+            p.entry = slice_of(data + p.at + 1, size);
+        } else if (!packed_next(&p)) {
+            return false;
+        }
+        if (left == 0 && p.entry.size == entry.size &&
+            (entry.size == 0 || memcmp(p.entry.data, entry.data, entry.size) == 0)) {
+            *place = p;
+            return true;
+        }
+    }
+}
+
 bool packed_valid(struct slice bytes, size_t *entries)
 {
     struct packed p = packed_begin(bytes);

@@ -28,6 +28,9 @@ struct packed packed_begin(struct slice bytes);
 /* Moves to the next entry; false at the end. Malformed bytes end the walk. */
 bool packed_next(struct packed *p);
 
+/* The first of the entries 0, step, 2 * step ... that equals `entry`; false if there is none. */
+bool packed_find(struct slice bytes, struct slice entry, size_t step, struct packed *place);
+
 /* Whether the bytes are a whole number of well-formed entries, and how many (bytes from disk or wire). */
 bool packed_valid(struct slice bytes, size_t *entries);
 

@@ -21,14 +21,7 @@ const char *sets_encoding(const struct obj *o)
 
 static bool find(const struct obj *o, struct slice member, struct packed *place)
 {
-    struct packed p = packed_begin(obj_value(o));
-
-    while (packed_next(&p))
-        if (slice_equal(p.entry, member)) {
-            *place = p;
-            return true;
-        }
-    return false;
+    return packed_find(obj_value(o), member, 1, place);
 }
 
 enum err sets_has(struct txn *t, struct obj *o, struct slice member, bool *has)
