@@ -46,7 +46,7 @@ static struct family *family_of(struct txn *t, const struct obj *o)
 
 static enum store_tier tier_of(const struct txn *t)
 {
-    return t->options.may_wait || t->changed ? STORE_DISK : STORE_CACHED;
+    return txn_may_wait(t) ? STORE_DISK : STORE_CACHED;
 }
 
 static void put(struct txn *t, struct obj *o, struct slice value)

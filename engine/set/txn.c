@@ -173,6 +173,11 @@ bool txn_has_changes(const struct txn *t)
     return t->command_changed;
 }
 
+bool txn_may_wait(const struct txn *t)
+{
+    return t->options.may_wait || t->changed;
+}
+
 void txn_size_hint(struct txn *t, size_t value_bytes)
 {
     t->size_hint = value_bytes;
@@ -209,7 +214,7 @@ static enum err find(struct txn *t, slot_t number, uint32_t hash, struct slice k
     if (o == NULL) {
         if (!t->options.replay && slot->live == slot->keys)
             return ERR_NOT_FOUND;
-        tier = t->options.may_wait || t->changed ? STORE_DISK : STORE_CACHED;
+        tier = txn_may_wait(t) ? STORE_DISK : STORE_CACHED;
         TRY(load_record(s, t->space, number, hash, key, tier, &t->row, &o));
         o->db = (uint16_t)t->db;
         table_add(&slot->table, o);

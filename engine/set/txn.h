@@ -71,6 +71,10 @@ void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t 
 /* True once this command has changed anything (since txn_begin or the last txn_command_end). */
 bool txn_has_changes(const struct txn *t);
 
+/* Whether look-ups may wait for the disk now. What is about to take long and may not says ERR_COLD before it changes
+ * anything, and is run again on a thread where it keeps no other client waiting. */
+bool txn_may_wait(const struct txn *t);
+
 /* Unix time in ms, frozen for the whole transaction; and a seeded generator. */
 msec_t txn_now(const struct txn *t);
 struct rng *txn_rng(struct txn *t);

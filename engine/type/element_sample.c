@@ -200,6 +200,8 @@ enum err element_sample(struct txn *t, struct obj *o, uint64_t count, bool repea
         count = o->count;
     if (count == 0)
         return OK;
+    if (o->form == OBJ_BIG && elements_too_many(t, count * WALK_SHARE))
+        return ERR_COLD;
     if (o->form == OBJ_BIG && count < o->count / WALK_SHARE)
         return pick_one_by_one(t, o, count, repeats, l);
     TRY(repeats ? walk_repeats(t, o, count, l) : walk_distinct(t, o, count, l));

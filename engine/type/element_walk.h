@@ -5,6 +5,8 @@
  * the run, BIG the order of the rows (hash of the name, then name). The object must not change while it is PACKED and
  * walked; a BIG one may.
  *
+ * A long walk (ELEMENTS_QUICK) where waiting is not allowed answers ERR_COLD when it begins.
+ *
  *     struct element_walk w;
  *     TRY(element_walk_begin(t, o, &w));
  *     while ((e = element_walk_next(&w)) == OK) ... w.name, w.value ...    (borrowed until the next call)
@@ -18,6 +20,8 @@
 #include "base/slice.h"
 #include "engine/set/txn.h"
 #include "engine/type/packed.h"
+
+enum { ELEMENTS_QUICK = 5000 }; /* about 2 ms */
 
 struct element_walk {
     struct slice name, value;
@@ -34,6 +38,12 @@ void element_walk_end(struct element_walk *w);
 static inline bool element_has_value(const struct obj *o)
 {
     return o->type != OBJ_SET;
+}
+
+/* Whether walking so many elements must be left to a thread that may wait. */
+static inline bool elements_too_many(const struct txn *t, uint64_t count)
+{
+    return count > ELEMENTS_QUICK && !txn_may_wait(t);
 }
 
 /* Whether a PACKED object has outgrown that form. */

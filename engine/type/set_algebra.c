@@ -48,6 +48,16 @@ static enum err operands_init(struct operands *s, struct txn *t, const struct sl
     return OK;
 }
 
+/* A union or difference walks all sets. */
+static uint64_t elements_of(const struct operands *s)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s->count; i++)
+        n += s->sets[i] != NULL ? s->sets[i]->count : 0;
+    return n;
+}
+
 static int by_count(const void *a, const void *b)
 {
     const struct obj *x = *(struct obj *const *)a, *y = *(struct obj *const *)b;
@@ -167,6 +177,8 @@ enum err set_algebra(struct txn *t, enum set_operation operation, const struct s
     TRY(operands_init(&s, t, keys, count));
     if (operation == SET_INTERSECT)
         e = intersect(t, &s, limit, out, &n);
+    else if (elements_too_many(t, elements_of(&s)))
+        e = ERR_COLD;
     else if (operation == SET_UNITE)
         e = unite(t, &s, out);
     else

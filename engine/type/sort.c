@@ -148,6 +148,8 @@ static enum err load(struct job *j, struct slice key)
         return e == ERR_NOT_FOUND ? OK : e;
     if (o->type != OBJ_LIST && o->type != OBJ_SET && o->type != OBJ_ZSET)
         return ERR_WRONG_TYPE;
+    if (elements_too_many(j->txn, o->count))
+        return ERR_COLD;
     j->sorted = !options->has_by || sort_pattern_varies(options->by);
     j->by_pattern = options->has_by && j->sorted;
     j->by_bytes = options->alpha;

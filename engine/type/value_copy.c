@@ -38,6 +38,8 @@ enum err value_warm(struct txn *t, struct obj *o)
 
     if (o->form != OBJ_BIG || txn_has_changes(t))
         return OK;
+    if (elements_too_many(t, o->type == OBJ_STRING ? o->count / OBJ_CHUNK_BYTES : o->count))
+        return ERR_COLD;
     if (o->type == OBJ_STRING || o->type == OBJ_LIST)
         TRY(txn_indexes(t, o, 0, false, &c));
     else

@@ -425,6 +425,32 @@ START_TEST(sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_stor
 }
 END_TEST
 
+START_TEST(sets__a_long_walk_is_left_to_a_thread_that_may_wait)
+{
+    struct slice names[2] = {S("a"), S("b")};
+    struct name_set out = {0};
+    struct element_walk w;
+    struct txn *t;
+    struct obj *o;
+
+    add_range("a", "m", 0, ELEMENTS_QUICK + 1);
+    add_range("b", "m", 0, 3);
+    h->may_wait = false;
+    t = harness_begin(h, "a", "b", NULL);
+    ck_assert_int_eq(txn_read(t, S("a"), OBJ_SET, &o), OK);
+    ck_assert_int_eq(element_walk_begin(t, o, &w), ERR_COLD);
+    ck_assert_int_eq(set_algebra(t, SET_UNITE, names, 2, 0, &out), ERR_COLD);
+    ck_assert_uint_eq(out.count, 0);
+    harness_abort(h);
+    h->may_wait = true;
+    t = harness_begin(h, "a", "b", NULL);
+    ck_assert_int_eq(set_algebra(t, SET_UNITE, names, 2, 0, &out), OK);
+    ck_assert_uint_eq(out.count, ELEMENTS_QUICK + 1);
+    harness_end(h);
+    name_set_free(&out);
+}
+END_TEST
+
 START_TEST(sets__algebra_refuses_other_types_even_when_a_set_is_absent)
 {
     struct slice names[2] = {S("none"), S("s")};
@@ -461,6 +487,7 @@ int main(void)
     tcase_add_test(c, sets__move_logs_both_keys);
     tcase_add_test(c, sets__a_stored_result_is_logged_as_members);
     tcase_add_test(c, sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_store);
+    tcase_add_test(c, sets__a_long_walk_is_left_to_a_thread_that_may_wait);
     tcase_add_test(c, sets__algebra_refuses_other_types_even_when_a_set_is_absent);
     suite_add_tcase(s, c);
     r = srunner_create(s);
