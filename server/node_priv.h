@@ -39,7 +39,8 @@ struct node {
     struct stats *stats;
     struct pool *pool;
     struct waiting *waiting;
-    struct cluster_service *cluster_service; /* NULL: cluster-enabled no */
+    struct cluster_service *cluster_service;
+    int lock_fd; /* of the data directory */
     unsigned databases;
     bool cluster;
     int port, tls_port;
@@ -67,5 +68,16 @@ struct node {
     atomic_uint shutdown;                /* 0: running; else 0x100 + enum shutdown_how */
     struct uv_async_s *wake;             /* of the main loop; NULL before it runs */
 };
+
+struct options;
+
+/* Opens the data and recovers; nothing listens yet. node_close may be called at any time after. */
+enum err node_open(const struct options *o, struct node **out) WARN_UNUSED;
+/* drain: everything goes to the store, so that the next start has nothing to replay. Accepts NULL. */
+void node_close(struct node *n, bool drain);
+
+/* Serves until node_shutdown. ready is called once clients can connect. */
+typedef void node_ready(void *context);
+enum err node_run(struct node *n, const struct options *o, node_ready *ready, void *context) WARN_UNUSED;
 
 #endif

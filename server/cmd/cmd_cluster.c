@@ -558,7 +558,7 @@ static enum err cluster_help(struct call *c)
 static enum err asking(struct call *c)
 {
     NEEDS_CLUSTER(c);
-    c->session->asking = true;
+    c->session->asking = 2; /* this command, and the next */
     return reply_ok(c);
 }
 

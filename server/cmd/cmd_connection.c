@@ -165,34 +165,6 @@ static enum err hello(struct call *c) /* HELLO [protover [AUTH username password
     return hello_reply(c);
 }
 
-static enum err need_cluster(struct call *c)
-{
-    if (!node_is_cluster(c->node))
-        return reply_error(c, "ERR This instance has cluster support disabled");
-    return OK;
-}
-
-static enum err asking(struct call *c)
-{
-    TRY(need_cluster(c));
-    c->session->asking = 2;
-    return reply_ok(c);
-}
-
-static enum err readonly(struct call *c)
-{
-    TRY(need_cluster(c));
-    c->session->readonly = true;
-    return reply_ok(c);
-}
-
-static enum err readwrite(struct call *c)
-{
-    TRY(need_cluster(c));
-    c->session->readonly = false;
-    return reply_ok(c);
-}
-
 enum { HERE = COMMAND_NO_TXN | COMMAND_CONNECTION };
 
 static const struct command_binding rows[] = {
@@ -203,9 +175,6 @@ static const struct command_binding rows[] = {
     {"select", select_db, HERE},
     {"auth", auth, HERE},
     {"hello", hello, HERE},
-    {"asking", asking, HERE},
-    {"readonly", readonly, HERE},
-    {"readwrite", readwrite, HERE},
 };
 
 const struct command_table cmd_connection_table = COMMAND_TABLE(rows);

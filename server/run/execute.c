@@ -132,22 +132,37 @@ static struct gate gate_of(struct executor *x, struct session *s, const struct c
                          .reply = reply};
 }
 
-enum err execute_gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+enum err execute_route(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                        size_t argc, struct txn *txn, struct reply *reply)
 {
     struct node *n = x->node;
+    struct gate g;
 
-    if (s->is_primary || (n->route == NULL && n->admits == 0))
+    if (n->route == NULL || x->key_count == 0 || s->is_primary)
         return OK;
-    {
-        struct gate g = gate_of(x, s, command, argv, argc, txn, reply);
+    g = gate_of(x, s, command, argv, argc, txn, reply);
+    return n->route(n->route_context, &g);
+}
 
-        if (n->route != NULL && x->key_count > 0)
-            TRY(n->route(n->route_context, &g));
-        for (size_t i = 0; i < n->admits; i++)
-            TRY(n->admit[i].gate(n->admit[i].context, &g));
-    }
+enum err execute_admit(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                       size_t argc, struct reply *reply)
+{
+    struct node *n = x->node;
+    struct gate g;
+
+    if (n->admits == 0 || s->is_primary)
+        return OK;
+    g = gate_of(x, s, command, argv, argc, NULL, reply);
+    for (size_t i = 0; i < n->admits; i++)
+        TRY(n->admit[i].gate(n->admit[i].context, &g));
     return OK;
+}
+
+static enum err gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                      size_t argc, struct txn *txn, struct reply *reply)
+{
+    TRY(execute_route(x, s, command, argv, argc, txn, reply));
+    return execute_admit(x, s, command, argv, argc, reply);
 }
 
 static void rejected(struct executor *x, struct session *s, const struct command *command, const struct reply *reply)
@@ -323,7 +338,7 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
     e = txn_begin(x->txn, x->slots, x->slot_count, &options);
     if (__builtin_expect(e != OK, 0))
         return EXECUTE_AWAY;
-    e = execute_gates(x, s, command, argv, argc, x->txn, &reply);
+    e = gates(x, s, command, argv, argc, x->txn, &reply);
     if (__builtin_expect(e != OK, 0)) {
         txn_end(x->txn);
         if (e != ERR_REPLIED)
@@ -364,7 +379,7 @@ static enum executed run_without_txn(struct executor *x, struct session *s, cons
         execute_keys_add(x, command, argv, argc);
         execute_keys_end(x);
     }
-    e = execute_gates(x, s, command, argv, argc, NULL, &reply);
+    e = gates(x, s, command, argv, argc, NULL, &reply);
     if (e != OK) {
         if (e != ERR_REPLIED)
             return EXECUTE_AWAY;
@@ -387,7 +402,7 @@ static bool queue(struct executor *x, struct session *s, const struct command *c
     execute_keys_begin(x);
     execute_keys_add(x, command, argv, argc);
     execute_keys_end(x);
-    if (execute_gates(x, s, command, argv, argc, NULL, &reply) != OK) {
+    if (gates(x, s, command, argv, argc, NULL, &reply) != OK) {
         rejected(x, s, command, &reply);
         return true;
     }

@@ -72,9 +72,12 @@ void execute_keys_end(struct executor *x);
 void execute_slots_all(struct executor *x);
 void execute_slot_add(struct executor *x, slot_t slot);
 
-/* Routing and state of the server; txn as in struct gate. OK, ERR_REPLIED, ERR_COLD. */
-enum err execute_gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+/* Where the keys are served; the executor's lists hold them. txn as in struct gate. OK, ERR_REPLIED, ERR_COLD. */
+enum err execute_route(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                        size_t argc, struct txn *txn, struct reply *reply) WARN_UNUSED;
+/* Whether the state of the server allows the command. OK, ERR_REPLIED. */
+enum err execute_admit(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                       size_t argc, struct reply *reply) WARN_UNUSED;
 
 /* Commits what the transaction changed and unlocks. s may be NULL. */
 enum err execute_commit(struct executor *x, struct session *s) WARN_UNUSED;

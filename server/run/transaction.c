@@ -7,6 +7,7 @@
  * an EXEC is not atomic across that command, everything else in it is. Whatever does not fit a plain transaction runs on
  * a thread that may wait, so that nothing has to be run twice.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -69,37 +70,30 @@ static void collect(struct executor *x, const struct multi *m)
         execute_keys_end(x);
 }
 
-/* Every command passes the gates again: slots may have moved, the role may have changed. */
+/* A refusal of one of the commands becomes that of the whole. */
+static enum err abort_because(struct call *c, size_t mark)
+{
+    struct buf *out = c->reply->out;
+    char text[512];
+
+    snprintf(text, sizeof text, "%.*s", (int)(out->size - mark - 3), (const char *)out->data + mark + 1);
+    out->size = mark;
+    return reply_error(c, "EXECABORT Transaction discarded because of: %s", text);
+}
+
+/* Slots may have moved, the role may have changed: all keys are routed again, as those of EXEC, and each command is
+ * admitted again. */
 static enum err gates(struct executor *x, struct call *c, struct multi *m)
 {
     struct session *s = c->session;
     size_t mark = c->reply->out->size;
 
+    TRY(execute_route(x, s, c->command, c->argv, c->argc, x->txn, c->reply));
     for (size_t i = 0; i < m->count; i++) {
-        const struct command *command = m->commands[i].command;
-        const struct slice *argv = words_of(x, m, i);
-        enum err e;
+        enum err e = execute_admit(x, s, m->commands[i].command, words_of(x, m, i), m->commands[i].argc, c->reply);
 
-        if (command->run == c->command->run)
-            continue;
-        e = execute_gates(x, s, command, argv, m->commands[i].argc, x->txn, c->reply);
-        if (e != OK && e == ERR_REPLIED) {
-            struct buf *out = c->reply->out;
-            struct slice code = errors_code(slice_of(out->data + mark, out->size - mark));
-
-            if (!slice_is(code, "MOVED") && !slice_is(code, "ASK") && !slice_is(code, "TRYAGAIN") &&
-                !slice_is(code, "CLUSTERDOWN") && !slice_is(code, "CROSSSLOT")) {
-                struct buf text = {0};
-
-                buf_append(&text, out->data + mark + 1, out->size - mark - 3);
-                buf_append_byte(&text, 0);
-                out->size = mark;
-                (void)reply_error(c, "EXECABORT Transaction discarded because of: %s", (const char *)text.data);
-                buf_free(&text);
-            }
-        }
         if (e != OK)
-            return e;
+            return e == ERR_REPLIED ? abort_because(c, mark) : e;
     }
     return OK;
 }

@@ -1,0 +1,44 @@
+/*
+ * options.h - what the composition needs to know to start, whatever dialect it was written in.
+ */
+#ifndef CAIRN_SERVER_OPTIONS_H
+#define CAIRN_SERVER_OPTIONS_H
+
+#include "cluster/cluster.h"
+#include "persistence/wal.h"
+#include "server/net/clients.h"
+#include "server/net/tls.h"
+
+enum { OPTIONS_BIND_MAX = 16 };
+
+struct options {
+    const char *config_file; /* "" without one */
+    const char *dir;
+    const char *bind[OPTIONS_BIND_MAX];
+    size_t bind_count;       /* 0: everywhere */
+    int port, tls_port, backlog;
+    const char *unix_path;
+    unsigned unix_permissions;
+    unsigned databases;
+    size_t workers;          /* 0: one per core */
+    size_t pool_threads;
+    uint64_t maxmemory;      /* 0: half of the machine's */
+    uint64_t log_bytes_max;  /* of log behind the floor: bounds the time of recovery */
+    enum wal_fsync fsync;
+    struct client_limits limits;
+    bool daemonize;
+    const char *pid_file;    /* "": none unless daemonized */
+    const char *log_file;
+    struct tls_options tls;
+    bool cluster;
+    const char *cluster_config_file;
+    struct cluster_config cluster_config;
+    uint64_t cluster_send_buffer_max;
+};
+
+void options_default(struct options *o);
+
+/* `cairn-server [file] [--directive value ...]`. Strings live as long as the process. ERR_INVALID with a text. */
+enum err options_parse(struct options *o, int argc, char **argv) WARN_UNUSED;
+
+#endif
