@@ -24,6 +24,7 @@ void wal_space_ask(struct wal *wal)
 
     if (wal->vfs->free_space(wal->vfs->context, wal->dir, &bytes) != OK) {
         log_event(LOG_WARNING, "log_free_space_unknown dir=%s %s", wal->dir, err_text());
+        atomic_store(&wal->space_left, INT64_MAX); /* not knowing is no reason to refuse writes */
         return;
     }
     if (bytes > INT64_MAX)
@@ -123,7 +124,8 @@ static bool drop_pick(struct wal *wal, struct wal_segment *out, lsn_t *next)
         drop = drop && out->end <= wal->holds[i];
     for (size_t i = 0; i < wal->segments_count; i++)
         bytes += wal->segments[i].bytes;
-    drop = drop && (bytes > atomic_load(&wal->retain_bytes) || (age > 0 && now - out->time_ms > age));
+    drop = drop && (bytes > atomic_load(&wal->retain_bytes) || (age > 0 && now - out->time_ms > age) ||
+                    wal_space_low(wal)); /* a replica's comfort is not worth refusing writes */
     if (drop)
         *next = wal->segments[1].first;
     pthread_mutex_unlock(&wal->files_lock);
@@ -157,6 +159,8 @@ static bool drop_one(struct wal *wal)
     pthread_mutex_unlock(&wal->files_lock);
     if (wal->vfs->unlink(wal->vfs->context, path) != OK)
         log_event(LOG_WARNING, "log_unlink_failed file=%s %s", path, err_text());
+    if (wal_space_low(wal))
+        wal_space_ask(wal);
     return true;
 }
 
