@@ -197,7 +197,7 @@ static void start(struct cluster *c)
 }
 
 /* An atomic migration moved the data here: the claim, durable, then known to all (facts 8.4). */
-static void claim(struct cluster *c, const slot_t *slots, size_t count)
+static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t epoch_above)
 {
     check(node_is_master(c->myself));
     for (size_t i = 0; i < count; i++) {
@@ -205,7 +205,7 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count)
         slots_set_importing(c, slots[i], NULL);
         slots_assign(c, slots[i], c->myself);
     }
-    epoch_bump(c);
+    epoch_bump_above(c, epoch_above); /* the source may have moved on without our knowing */
     cluster_changed_durable(c);
     c->pong_all = true;
 }
@@ -249,7 +249,7 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         c->repl_loading = event->loading;
         break;
     case CLUSTER_EVENT_CLAIM:
-        claim(c, event->slots, event->slot_count);
+        claim(c, event->slots, event->slot_count, event->epoch_above);
         break;
     }
 }

@@ -148,6 +148,7 @@ struct cluster_event {
     const struct cluster_config *config;
     const slot_t *slots; /* CLAIM */
     size_t slot_count;
+    uint64_t epoch_above; /* CLAIM: the source's config epoch; the claim gets a greater one */
     uint64_t offset;     /* REPLICATION: a master's stream offset, a replica's processed offset */
     msec_t link_down_ms; /* REPLICATION, as a replica: how long the master's link has been down; 0: up */
     bool loading;        /* REPLICATION: the data set is not whole, so this node is not electable */
@@ -174,8 +175,8 @@ enum cluster_action_type {
 struct cluster_action {
     enum cluster_action_type type;
     link_t link;
-    struct slice bytes;   /* borrowed until the next step */
-    struct slice channel; /* borrowed until the next step */
+    struct slice bytes;   /* borrowed until the next step; of DELIVER: from the event's bytes */
+    struct slice channel; /* likewise */
     const char *text;     /* CONNECT, REPLICATE: ip; LOG: the line. Borrowed until the next step */
     char node[CLUSTER_ID_SIZE + 1];
     uint16_t port;

@@ -59,3 +59,10 @@ bool epoch_bump(struct cluster *c)
     action_log(c, LOG_WARNING, "New configEpoch set to %llu", (unsigned long long)me->config_epoch);
     return true;
 }
+
+void epoch_bump_above(struct cluster *c, uint64_t above)
+{
+    epoch_see(c, above);
+    if (!epoch_bump(c) && c->myself->config_epoch <= above)
+        take_new(c);
+}

@@ -18,4 +18,7 @@ void epoch_resolve_collision(struct cluster *c, const struct node *other);
 /* A new greatest config epoch for myself without asking anybody; false if it has the greatest already (facts 8.4). */
 bool epoch_bump(struct cluster *c);
 
+/* As epoch_bump, and greater than `above` in any case. */
+void epoch_bump_above(struct cluster *c, uint64_t above);
+
 #endif

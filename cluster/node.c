@@ -178,7 +178,8 @@ bool node_set_address(struct cluster *c, struct node *n, const char *ip, uint16_
 {
     if (node_address_is(c, n, ip, base, bus) && node_second_port(c, n) == second)
         return false;
-    snprintf(n->ip, sizeof n->ip, "%s", ip);
+    if (ip != n->ip) /* callers may pass the address it has */
+        snprintf(n->ip, sizeof n->ip, "%s", ip);
     n->port = c->config.tls_cluster ? second : base;
     n->tls_port = c->config.tls_cluster ? base : second;
     n->bus_port = bus;

@@ -1,0 +1,394 @@
+/*
+ * test_epochs.c - epochs, the slot update rule, votes: who wins, and what is durable first.
+ */
+#include "lab.h"
+
+#include <stdlib.h>
+
+/* Whether a synced PERSIST stands in front of the first SEND of this type. */
+static bool persisted_before(const struct lab *l, enum codec_type type)
+{
+    const struct cluster_action *send = lab_sent(l, type, 0);
+
+    for (const struct cluster_action *a = l->last.list; a < send; a++)
+        if (a->type == CLUSTER_PERSIST && a->sync)
+            return true;
+    return false;
+}
+
+static void claim(struct peer *p, int first, int last)
+{
+    memset(p->slots, 0, sizeof p->slots);
+    for (int s = first; s <= last; s++)
+        bit_set(p->slots, (unsigned)s);
+}
+
+START_TEST(header__with_greater_epochs_raises_ours_and_is_durable_before_the_answer)
+{
+    struct lab l;
+    struct peer *a;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 1, 0, 9);
+    a->current_epoch = 9;
+    a->config_epoch = 8;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_uint_eq(l.core->current_epoch, 9);
+    ck_assert_uint_eq(lab_node(&l, a)->config_epoch, 8);
+    ck_assert(persisted_before(&l, CODEC_PONG));
+    a->current_epoch = a->config_epoch = 2;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_uint_eq(l.core->current_epoch, 9);
+    ck_assert_uint_eq(lab_node(&l, a)->config_epoch, 8);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(collision__the_smaller_id_takes_a_new_epoch)
+{
+    struct lab l;
+    struct peer *z;
+
+    lab_open(&l);
+    z = lab_peer(&l, 0, 'z', 1, 0, 9); /* every hex id is smaller */
+    lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, "");
+    ck_assert_uint_eq(l.core->myself->config_epoch, 2);
+    z->config_epoch = z->current_epoch = 2;
+    lab_say(&l, z, CODEC_PING);
+    ck_assert_uint_eq(l.core->myself->config_epoch, 3);
+    ck_assert_uint_eq(l.core->current_epoch, 3);
+    ck_assert_ptr_nonnull(lab_action(&l, CLUSTER_PERSIST, 0));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(collision__the_greater_id_does_nothing)
+{
+    struct lab l;
+    struct peer *low;
+
+    lab_open(&l);
+    low = lab_peer(&l, 0, '0', 1, 0, 9);
+    lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, "");
+    low->config_epoch = low->current_epoch = 2;
+    lab_say(&l, low, CODEC_PING);
+    ck_assert_uint_eq(l.core->myself->config_epoch, 2);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__a_greater_epoch_takes_a_slot_and_an_equal_one_does_not)
+{
+    struct lab l;
+    struct peer *a, *b;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    claim(b, 100, 149);
+    b->config_epoch = b->current_epoch = 5;
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    b->config_epoch = b->current_epoch = 6;
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, b));
+    ck_assert_ptr_eq(l.core->owner[150], lab_node(&l, a));
+    ck_assert_ptr_nonnull(lab_action(&l, CLUSTER_MAP, 0));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__a_sender_with_an_old_claim_is_told_by_update)
+{
+    struct lab l;
+    struct peer *a, *b;
+    struct codec_update u;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    claim(b, 150, 160);
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_nonnull(lab_sent(&l, CODEC_UPDATE, 0));
+    ck_assert_uint_eq(lab_sent(&l, CODEC_UPDATE, 0)->link, b->out);
+    ck_assert(codec_read_update(lab_sent(&l, CODEC_UPDATE, 0)->bytes, &u));
+    ck_assert_str_eq(u.id, a->id);
+    ck_assert_uint_eq(u.config_epoch, 5);
+    ck_assert(bit_get(u.slots, 100) && !bit_get(u.slots, 99));
+    ck_assert_ptr_null(lab_sent(&l, CODEC_UPDATE, 1));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer)
+{
+    struct lab l;
+    struct peer *a, *b;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    claim(a, 120, 199);
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a)); /* kept, but marked */
+    claim(b, 100, 119);
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, b));
+    ck_assert_ptr_eq(l.core->owner[120], lab_node(&l, a));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__a_mark_is_forgotten_when_the_owner_claims_again)
+{
+    struct lab l;
+    struct peer *a, *b;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    claim(a, 120, 199);
+    lab_say(&l, a, CODEC_PING);
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    claim(b, 100, 119);
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
+{
+    struct lab l;
+    struct peer *a;
+    const struct cluster_action *lost, *persist, *map;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    a = lab_peer(&l, 0, 'a', 5, 300, 399);
+    l.keys[150] = 7;
+    l.keys[10] = 7;
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    lost = lab_action(&l, CLUSTER_SLOT_LOST, 0);
+    persist = lab_action(&l, CLUSTER_PERSIST, 0);
+    map = lab_action(&l, CLUSTER_MAP, 0);
+    ck_assert_ptr_nonnull(lost);
+    ck_assert_uint_eq(lost->slot, 150);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 1));
+    ck_assert(persist != NULL && persist->sync && persist < map && map < lost);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__a_slot_being_imported_changes_only_by_command)
+{
+    struct lab l;
+    struct peer *a, *b;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    lab_reply(&l, CLUSTER_CMD_SETSLOT, "100 importing aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    claim(b, 100, 100);
+    b->config_epoch = b->current_epoch = 9;
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_message__counts_only_with_a_newer_epoch)
+{
+    struct lab l;
+    struct peer *a, *b, news;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    news = *b;
+    claim(&news, 100, 149);
+    lab_say_update(&l, a, &news);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    news.config_epoch = 7;
+    lab_say_update(&l, a, &news);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, b));
+    ck_assert_uint_eq(lab_node(&l, b)->config_epoch, 7);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(role__a_master_that_becomes_a_replica_loses_its_slots)
+{
+    struct lab l;
+    struct peer *a, *b;
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 4, 300, 399);
+    a->master = b;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_null(l.core->owner[100]);
+    ck_assert_ptr_eq(lab_node(&l, a)->master, lab_node(&l, b));
+    a->master = NULL;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert(node_is_master(lab_node(&l, a)));
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    lab_close(&l);
+}
+END_TEST
+
+/* ---- Votes ---- */
+
+struct ballot {
+    struct lab l;
+    struct peer *master, *candidate, *other;
+};
+
+/* A failed master with a replica, and us with a vote. */
+static void ballot_open(struct ballot *b)
+{
+    lab_open(&b->l);
+    lab_reply(&b->l, CLUSTER_CMD_ADDSLOTSRANGE, "0 99");
+    b->master = lab_peer(&b->l, 0, 'a', 5, 100, 199);
+    b->candidate = lab_peer(&b->l, 1, 'b', 0, -1, 0);
+    b->other = lab_peer(&b->l, 2, 'c', 6, 200, 299);
+    b->candidate->master = b->master;
+    b->candidate->current_epoch = 6;
+    lab_say(&b->l, b->candidate, CODEC_PING);
+    lab_say_fail(&b->l, b->other, b->master);
+    ck_assert(node_is(lab_node(&b->l, b->master), NODE_FAIL));
+    b->candidate->current_epoch = 7;
+}
+
+static bool asks(struct ballot *b)
+{
+    lab_say(&b->l, b->candidate, CODEC_AUTH_REQUEST);
+    return lab_sent(&b->l, CODEC_AUTH_ACK, 0) != NULL;
+}
+
+START_TEST(vote__is_durable_before_the_ack_leaves)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    ck_assert(asks(&b));
+    ck_assert_uint_eq(lab_sent(&b.l, CODEC_AUTH_ACK, 0)->link, b.candidate->out);
+    ck_assert(persisted_before(&b.l, CODEC_AUTH_ACK));
+    ck_assert_ptr_nonnull(memmem(b.l.persisted.data, b.l.persisted.size, "lastVoteEpoch 7", 15));
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__is_given_once_per_epoch_also_after_a_restart)
+{
+    struct ballot b;
+    struct lab again = {0};
+    char *file;
+
+    ballot_open(&b);
+    ck_assert(asks(&b));
+    ck_assert(!asks(&b));
+    file = strndup((char *)b.l.persisted.data, b.l.persisted.size);
+    lab_open_with(&again, file, false);
+    ck_assert_uint_eq(again.core->last_vote_epoch, 7);
+    ck_assert_uint_eq(again.core->current_epoch, 7);
+    free(file);
+    lab_close(&again);
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__is_refused_when_epoch_is_old)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    b.other->current_epoch = 9;
+    lab_say(&b.l, b.other, CODEC_PING);
+    ck_assert(!asks(&b));
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__is_refused_while_the_master_is_up_unless_forced)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    node_set_flags(b.l.core, lab_node(&b.l, b.master), 0, NODE_FAIL);
+    ck_assert(!asks(&b));
+    b.candidate->mflags = CODEC_MFLAG_FORCE_ACK;
+    ck_assert(asks(&b));
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__is_refused_for_a_claim_older_than_what_is_known)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    b.master->config_epoch = 4; /* what the candidate believes; here it is 5 */
+    ck_assert(!asks(&b));
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__to_replace_one_master_is_given_once_in_two_timeouts)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    ck_assert(asks(&b));
+    b.candidate->current_epoch = 8;
+    b.l.now += 2 * LAB_TIMEOUT_MS - 1;
+    ck_assert(!asks(&b));
+    b.l.now += 1;
+    ck_assert(asks(&b));
+    lab_close(&b.l);
+}
+END_TEST
+
+START_TEST(vote__needs_slots_of_ones_own)
+{
+    struct ballot b;
+
+    ballot_open(&b);
+    lab_reply(&b.l, CLUSTER_CMD_FLUSHSLOTS, "");
+    ck_assert(!asks(&b));
+    lab_close(&b.l);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("epochs");
+    TCase *tests = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+
+    suite_add_tcase(suite, tests);
+    tcase_add_test(tests, header__with_greater_epochs_raises_ours_and_is_durable_before_the_answer);
+    tcase_add_test(tests, collision__the_smaller_id_takes_a_new_epoch);
+    tcase_add_test(tests, collision__the_greater_id_does_nothing);
+    tcase_add_test(tests, update_rule__a_greater_epoch_takes_a_slot_and_an_equal_one_does_not);
+    tcase_add_test(tests, update_rule__a_sender_with_an_old_claim_is_told_by_update);
+    tcase_add_test(tests, update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer);
+    tcase_add_test(tests, update_rule__a_mark_is_forgotten_when_the_owner_claims_again);
+    tcase_add_test(tests, update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map);
+    tcase_add_test(tests, update_rule__a_slot_being_imported_changes_only_by_command);
+    tcase_add_test(tests, update_message__counts_only_with_a_newer_epoch);
+    tcase_add_test(tests, role__a_master_that_becomes_a_replica_loses_its_slots);
+    tcase_add_test(tests, vote__is_durable_before_the_ack_leaves);
+    tcase_add_test(tests, vote__is_given_once_per_epoch_also_after_a_restart);
+    tcase_add_test(tests, vote__is_refused_when_epoch_is_old);
+    tcase_add_test(tests, vote__is_refused_while_the_master_is_up_unless_forced);
+    tcase_add_test(tests, vote__is_refused_for_a_claim_older_than_what_is_known);
+    tcase_add_test(tests, vote__to_replace_one_master_is_given_once_in_two_timeouts);
+    tcase_add_test(tests, vote__needs_slots_of_ones_own);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
