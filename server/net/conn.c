@@ -340,7 +340,7 @@ static void job_run(struct pool_job *job, struct executor *x)
     struct conn *c = (struct conn *)((char *)job - offsetof(struct conn, job));
     struct message *m = message_new(MESSAGE_AWAY_DONE, c->client);
 
-    c->job_result = execute(x, &c->session, c->argv, c->argc, c->raw, &c->job_reply);
+    c->job_result = execute(x, &c->session, c->argv, c->argc, c->raw, NULL, &c->job_reply);
     c->job_block_ms = x->block_ms;
     worker_post(c->worker, m);
 }
@@ -365,7 +365,7 @@ static void blocked(struct conn *c, msec_t block_ms)
 }
 
 /* Executes one request; false: the connection does not go on now. */
-static bool execute_one(struct conn *c, const struct resp_request *r)
+static bool execute_one(struct conn *c, const struct resp_request *r, const struct plan *plan)
 {
     struct worker *w = c->worker;
     const struct slice *argv = w->words.words + r->first;
@@ -378,7 +378,7 @@ static bool execute_one(struct conn *c, const struct resp_request *r)
         conn_close(c);
         return false;
     }
-    switch (execute(&w->x, &c->session, argv, r->argc, r->raw, &c->out)) {
+    switch (execute(&w->x, &c->session, argv, r->argc, r->raw, plan, &c->out)) {
     case EXECUTE_DONE:
         if (__builtin_expect(c->session.close_after_reply, 0))
             c->closing = true;
@@ -422,6 +422,19 @@ static size_t parse_batch(struct conn *c, uint8_t *data, size_t size, const char
     return count;
 }
 
+static void plan_batch(struct conn *c, size_t count)
+{
+    struct worker *w = c->worker;
+
+    for (size_t i = 0; i < count; i++) {
+        w->plans[i].single = false;
+        if (w->requests[i].argc > 0)
+            execute_plan(&w->x, w->words.words + w->requests[i].first, w->requests[i].argc, &w->plans[i]);
+    }
+    if (count > 1)
+        execute_prefetch(&w->x, c->session.db, w->plans, count);
+}
+
 /* Executes what is whole in the bytes; returns how many were used up. */
 static size_t process(struct conn *c, uint8_t *data, size_t size)
 {
@@ -434,8 +447,9 @@ static size_t process(struct conn *c, uint8_t *data, size_t size)
         const char *error = NULL;
         size_t count = parse_batch(c, data + at, size - at, &error), done = 0;
 
+        plan_batch(c, count);
         while (done < count) {
-            bool more = execute_one(c, &w->requests[done]);
+            bool more = execute_one(c, &w->requests[done], &w->plans[done]);
 
             if (c->dead)
                 return size;
@@ -722,7 +736,7 @@ void conn_retry(struct conn *c)
     c->state = CONN_READY;
     c->worker->x.clock_ns = 0;
     output_take(c);
-    switch (execute(&c->worker->x, &c->session, c->argv, c->argc, c->raw, &c->out)) {
+    switch (execute(&c->worker->x, &c->session, c->argv, c->argc, c->raw, NULL, &c->out)) {
     case EXECUTE_DONE:
         request_over(c);
         resume(c);

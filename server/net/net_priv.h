@@ -157,6 +157,7 @@ struct worker {
     uint8_t *input; /* INPUT_BYTES */
     struct resp_words words;
     struct resp_request requests[BATCH_MAX];
+    struct plan plans[BATCH_MAX];
     struct buf spare[SPARE_BUFFERS];
     size_t spares;
     size_t held_count;

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "server/net/clients.h"
 #include "server/net/monitor.h"
@@ -176,14 +177,16 @@ static void rejected(struct executor *x, struct session *s, const struct command
                                                          reply->out->size - reply->error_at)));
 }
 
-const struct command *execute_check(struct executor *x, struct session *s, const struct slice *argv, size_t argc,
-                                    struct buf *out)
+bool execute_check(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                   size_t argc, struct buf *out)
 {
-    const struct command *container, *command = registry_resolve(x->node->registry, argv, argc, &container);
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node};
 
     if (__builtin_expect(command == NULL, 0)) {
+        const struct command *container = NULL;
+
+        (void)registry_resolve(x->node->registry, argv, argc, &container);
         (void)errors_unknown(&c, container);
         goto refused;
     }
@@ -205,10 +208,10 @@ const struct command *execute_check(struct executor *x, struct session *s, const
         if (x->node->permit(x->node->permit_context, &g) != OK)
             goto refused;
     }
-    return command;
+    return true;
 refused:
     rejected(x, s, command, &reply);
-    return NULL;
+    return false;
 }
 
 static bool allowed_when_subscribed(const struct command *c)
@@ -314,18 +317,19 @@ enum err execute_commit(struct executor *x, struct session *s)
     return e;
 }
 
-static enum executed run_with_txn(struct executor *x, struct session *s, const struct command *command,
+static enum executed run_with_txn(struct executor *x, struct session *s, const struct plan *plan,
                                   const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
 {
+    const struct command *command = plan->command;
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
                                         .replay = s->is_primary};
     enum executed result = EXECUTE_DONE;
     enum err e;
 
-    if (__builtin_expect(command->single_key > 0, 1)) {
+    if (__builtin_expect(plan->single, 1)) {
         x->keys[0] = argv[command->single_key];
-        x->slots[0] = hash_slot(x->keys[0]);
+        x->slots[0] = plan->slot;
         x->key_count = x->slot_count = 1;
     } else if (keys_everywhere(command, argv, argc, node_is_cluster(x->node))) {
         execute_keys_begin(x);
@@ -457,14 +461,47 @@ static void settle(struct session *s, struct buf *out, size_t mark)
     }
 }
 
+void execute_plan(struct executor *x, const struct slice *argv, size_t argc, struct plan *out)
+{
+    const struct command *command = registry_resolve(x->node->registry, argv, argc, NULL);
+
+    out->command = command;
+    out->single = command != NULL && command->single_key > 0 && (size_t)command->single_key < argc;
+    if (out->single) {
+        out->slot = hash_slot(argv[command->single_key]);
+        out->hash = hash_name(argv[command->single_key]);
+    }
+}
+
+void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count)
+{
+    struct set *set = x->node->set;
+
+    for (size_t i = 0; i < count; i++)
+        if (plans[i].single)
+            set_prefetch_slot(set, db, plans[i].slot);
+    for (size_t i = 0; i < count; i++)
+        if (plans[i].single)
+            set_prefetch_cell(set, db, plans[i].slot, plans[i].hash);
+    for (size_t i = 0; i < count; i++)
+        if (plans[i].single)
+            set_prefetch_object(set, db, plans[i].slot, plans[i].hash);
+}
+
 enum executed execute(struct executor *x, struct session *s, const struct slice *argv, size_t argc, struct slice raw,
-                      struct buf *out)
+                      const struct plan *plan, struct buf *out)
 {
     size_t mark = out->size;
-    const struct command *command = execute_check(x, s, argv, argc, out);
+    const struct command *command;
     enum executed result = EXECUTE_DONE;
+    struct plan own;
 
-    if (__builtin_expect(command == NULL, 0)) {
+    if (plan == NULL) {
+        execute_plan(x, argv, argc, &own);
+        plan = &own;
+    }
+    command = plan->command;
+    if (__builtin_expect(!execute_check(x, s, command, argv, argc, out), 0)) {
         settle(s, out, mark);
         return EXECUTE_DONE;
     }
@@ -499,7 +536,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     else if ((command->how & COMMAND_SLOW) != 0 && !x->may_wait)
         result = EXECUTE_AWAY;
     else
-        result = run_with_txn(x, s, command, argv, argc, raw, out);
+        result = run_with_txn(x, s, plan, argv, argc, raw, out);
     if (result == EXECUTE_DONE)
         settle(s, out, mark);
     return result;

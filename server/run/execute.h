@@ -18,6 +18,14 @@
 
 struct stats_shard;
 
+/* What a worker found out about a request before it executes it: see execute_plan. */
+struct plan {
+    const struct command *command; /* NULL: unknown */
+    slot_t slot;                   /* of the only key */
+    uint32_t hash;
+    bool single;                   /* slot and hash are set */
+};
+
 struct executor {
     struct node *node;
     struct txn *txn;
@@ -48,9 +56,15 @@ enum executed {
     EXECUTE_BLOCKED, /* the session waits for keys; see server/run/waiting.h */
 };
 
-/* argv and raw stay valid until it returns. Appends to out. */
+/* argv and raw stay valid until it returns. Appends to out. plan: NULL, or what execute_plan gave for these words. */
 enum executed execute(struct executor *x, struct session *s, const struct slice *argv, size_t argc, struct slice raw,
-                      struct buf *out) WARN_UNUSED;
+                      const struct plan *plan, struct buf *out) WARN_UNUSED;
+
+/* Looks the command up; for one with a single key, its slot. */
+void execute_plan(struct executor *x, const struct slice *argv, size_t argc, struct plan *out);
+
+/* Brings what the requests will touch into the processor's cache, all misses at once. */
+void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count);
 
 /*
  * The parts, for EXEC, scripts and replay: a command inside the transaction that the executor has open. Its slots must
@@ -60,10 +74,10 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
 enum err execute_inside(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                         size_t argc, struct slice raw, struct buf *out) WARN_UNUSED;
 
-/* Resolves a request and makes the checks that need no locks: known, arity, NOAUTH, no-multi, NOPERM. NULL: refused,
- * the error is in out. */
-const struct command *execute_check(struct executor *x, struct session *s, const struct slice *argv, size_t argc,
-                                    struct buf *out);
+/* Makes the checks that need no locks: known, arity, NOAUTH, no-multi, NOPERM. False:
+ * refused, the error is in out. command: as registry_resolve gave it, NULL included. */
+bool execute_check(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                   size_t argc, struct buf *out);
 
 /* Adds the command's keys and slots to the executor's lists (emptied by execute_keys_begin; sorted by _end). */
 void execute_keys_begin(struct executor *x);

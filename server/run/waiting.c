@@ -244,7 +244,7 @@ static bool serve_waiter(struct waiting *w, struct executor *x, struct waiter *w
         waiter->served = true;
         waiter->missed = false;
         pthread_mutex_unlock(&w->lock);
-        result = execute(x, s, waiter->argv, waiter->argc, (struct slice){0}, &reply);
+        result = execute(x, s, waiter->argv, waiter->argc, (struct slice){0}, NULL, &reply);
         pthread_mutex_lock(&w->lock);
         waiter->served = false;
     } while (result == EXECUTE_BLOCKED && waiter->missed && !waiter->cancelled);
