@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "server/conf/config.h"
 #include "server/node_priv.h"
 #include "server/options.h"
 
@@ -18,7 +19,8 @@ enum { FILES_BESIDE_CLIENTS = 1024 };
 
 static void usage(void)
 {
-    puts("Usage: cairn-server [/path/to/node.conf] [--directive value ...]\n"
+    puts("Usage: cairn-server [/path/to/node.conf | -] [--directive value ...]\n"
+         "       cairn-server --config /path/to/node.toml [--directive value ...]\n"
          "       cairn-server -v | --version\n"
          "       cairn-server -h | --help\n"
          "Examples:\n"
@@ -128,7 +130,9 @@ static int serve(struct options *o)
 
 int main(int argc, char **argv)
 {
+    struct config *config;
     struct options o;
+    int code;
 
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
@@ -140,12 +144,19 @@ int main(int argc, char **argv)
         printf("Cairn server v=%s\n", CAIRN_VERSION);
         return 0;
     }
-    options_default(&o);
-    if (options_parse(&o, argc, argv) != OK)
-        return fail("bad configuration");
+    config = config_new();
+    if (config_load(config, argc, argv) != OK) {
+        fprintf(stderr, "%s\n", err_text());
+        config_free(config);
+        return 1;
+    }
+    options_from(&o, config);
+    log_level_set((enum log_level)config_int(config, "loglevel"));
     if (o.log_file[0] != '\0' && !log_file_set(o.log_file)) {
         fprintf(stderr, "cairn-server: cannot open log file %s: %s\n", o.log_file, strerror(errno));
         return 1;
     }
-    return serve(&o);
+    code = serve(&o);
+    config_free(config);
+    return code;
 }

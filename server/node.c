@@ -27,6 +27,7 @@
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
 #include "server/drive/cluster_service.h"
+#include "server/settings.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
 #include "server/node_priv.h"
@@ -298,6 +299,10 @@ static enum err open_data(struct node *n, const struct options *o)
     vfs_path(store_dir, n->dir, "store");
     TRY(vfs_posix()->make_dir(vfs_posix()->context, log_dir));
     wal.fsync = o->fsync;
+    wal.segment_bytes = o->segment_bytes;
+    wal.retain_bytes = o->retain_bytes;
+    wal.retain_ms = o->retain_ms;
+    wal.space_reserve = o->disk_free_min;
     check(getrandom(&wal.seed, sizeof wal.seed, 0) == sizeof wal.seed);
     TRY(wal_open(vfs_posix(), log_dir, &wal, &found, &n->wal));
     if (found.torn_bytes > 0)
@@ -309,7 +314,7 @@ static enum err open_data(struct node *n, const struct options *o)
     TRY(store_open(&store, &n->store));
     set.store = n->store;
     set.budget_bytes = memory.set;
-    set.dirty_bytes_max = memory.dirty;
+    set.dirty_bytes_max = memory.dirty < o->dirty_bytes_max ? memory.dirty : o->dirty_bytes_max;
     return set_open(&set, &n->set);
 }
 
@@ -349,6 +354,7 @@ enum err node_open(const struct options *o, struct node **out)
     rng_hex(&rng, n->run_id, 40);
     n->lock_fd = -1;
     n->dir = strdup(o->dir);
+    n->config = o->config;
     n->config_file = strdup(o->config_file);
     n->databases = o->databases;
     n->cluster = o->cluster;
@@ -367,6 +373,7 @@ enum err node_open(const struct options *o, struct node **out)
         goto fail;
     if (n->cluster && (e = open_cluster(n, o)) != OK)
         goto fail;
+    settings_watch(n, o->config);
     *out = n;
     return OK;
 fail:

@@ -1,195 +1,136 @@
 /*
- * options.c - the directives that the start needs, from a file and from the command line, which wins.
+ * options.c - from the table of settings to what the start needs.
  */
 #include "server/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/check.h"
-#include "base/log.h"
-#include "base/num.h"
+#include "server/conf/config.h"
 
-enum { LINE_WORDS_MAX = 32, LINE_BYTES_MAX = 4096 };
-
-void options_default(struct options *o)
+/* A text that lives as long as the process. */
+static const char *text(struct config *c, const char *name)
 {
-    *o = (struct options){.config_file = "", .dir = ".", .port = 6379, .backlog = 511, .unix_path = "", .databases = 16,
-                          .pool_threads = 32, .log_bytes_max = 64 << 20, .fsync = WAL_FSYNC_EVERYSEC,
-                          .limits = client_limits_default(), .pid_file = "", .log_file = "",
-                          .cluster_config_file = "nodes.conf"};
-    cluster_config_default(&o->cluster_config);
+    struct buf b = {0};
+
+    return config_string(c, name, &b); /* the buffer is kept on purpose */
 }
 
-static bool number(const char *text, int64_t least, int64_t most, int64_t *out)
+static void output_limits(struct config *c, struct client_limits *limits)
 {
-    return num_parse_i64(slice_str(text), out) && *out >= least && *out <= most;
+    static const char *const classes[] = {"normal", "slave", "pubsub"};
+    char **words = NULL;
+    size_t count = config_words(c, "client-output-buffer-limit", &words);
+
+    for (size_t i = 0; i + 3 < count; i += 4)
+        for (size_t k = 0; k < 3; k++)
+            if (strcmp(words[i], classes[k]) == 0)
+                limits->output[k] = (struct client_output_limit){.hard_bytes = strtoull(words[i + 1], NULL, 10),
+                                                                 .soft_bytes = strtoull(words[i + 2], NULL, 10),
+                                                                 .soft_s = strtoll(words[i + 3], NULL, 10)};
+    config_words_free(words, count);
 }
 
-static bool bytes(const char *text, uint64_t *out)
+struct client_limits options_limits(struct config *c)
 {
-    static const struct {
-        const char *unit;
-        uint64_t factor;
-    } units[] = {{"", 1}, {"b", 1}, {"k", 1000}, {"kb", 1024}, {"m", 1000000}, {"mb", 1 << 20},
-                 {"g", 1000000000}, {"gb", 1 << 30}};
-    char *end = NULL;
-    uint64_t value = strtoull(text, &end, 10);
+    struct client_limits limits = client_limits_default();
 
-    for (size_t i = 0; i < sizeof units / sizeof units[0] && end != text; i++)
-        if (strcasecmp(end, units[i].unit) == 0) {
-            *out = value * units[i].factor;
-            return true;
-        }
-    return false;
+    limits.maxclients = (uint64_t)config_int(c, "maxclients");
+    limits.query_bytes_max = (uint64_t)config_int(c, "client-query-buffer-limit");
+    limits.bulk_bytes_max = (uint64_t)config_int(c, "proto-max-bulk-len");
+    limits.timeout_s = config_int(c, "timeout");
+    limits.keepalive_s = config_int(c, "tcp-keepalive");
+    limits.protected_mode = config_bool(c, "protected-mode");
+    output_limits(c, &limits);
+    return limits;
 }
 
-static bool yes_no(const char *text, bool *out)
+static void copy_text(struct config *c, const char *name, char *out, size_t size)
 {
-    *out = strcasecmp(text, "yes") == 0;
-    return *out || strcasecmp(text, "no") == 0;
+    struct buf b = {0};
+
+    snprintf(out, size, "%s", config_string(c, name, &b));
+    buf_free(&b);
 }
 
-static bool fsync_policy(const char *text, enum wal_fsync *out)
+void options_cluster(struct config *c, struct cluster_config *out)
 {
-    static const char *const names[] = {"always", "everysec", "no"};
-
-    for (size_t i = 0; i < 3; i++)
-        if (strcasecmp(text, names[i]) == 0) {
-            *out = (enum wal_fsync)i;
-            return true;
-        }
-    return false;
+    cluster_config_default(out);
+    out->port = (uint16_t)config_int(c, "port");
+    out->tls_port = (uint16_t)config_int(c, "tls-port");
+    out->bus_port = (uint16_t)config_int(c, "cluster-port");
+    out->tls_cluster = config_bool(c, "tls-cluster");
+    copy_text(c, "cluster-announce-ip", out->announce_ip, sizeof out->announce_ip);
+    out->announce_port = (uint16_t)config_int(c, "cluster-announce-port");
+    out->announce_tls_port = (uint16_t)config_int(c, "cluster-announce-tls-port");
+    out->announce_bus_port = (uint16_t)config_int(c, "cluster-announce-bus-port");
+    copy_text(c, "cluster-announce-hostname", out->announce_hostname, sizeof out->announce_hostname);
+    copy_text(c, "cluster-announce-human-nodename", out->announce_human_nodename, sizeof out->announce_human_nodename);
+    out->preferred_endpoint = (enum cluster_endpoint)config_int(c, "cluster-preferred-endpoint-type");
+    out->node_timeout_ms = config_int(c, "cluster-node-timeout");
+    out->replica_validity_factor = (int)config_int(c, "cluster-replica-validity-factor");
+    out->migration_barrier = (int)config_int(c, "cluster-migration-barrier");
+    out->allow_replica_migration = config_bool(c, "cluster-allow-replica-migration");
+    out->require_full_coverage = config_bool(c, "cluster-require-full-coverage");
+    out->replica_no_failover = config_bool(c, "cluster-replica-no-failover");
+    out->allow_reads_when_down = config_bool(c, "cluster-allow-reads-when-down");
+    out->allow_pubsubshard_when_down = config_bool(c, "cluster-allow-pubsubshard-when-down");
 }
 
-static bool is_name(const char *name, const char *wanted)
+static struct tls_options tls(struct config *c)
 {
-    return strcasecmp(name, wanted) == 0;
+    return (struct tls_options){.cert_file = text(c, "tls-cert-file"),
+                                .key_file = text(c, "tls-key-file"),
+                                .key_password = text(c, "tls-key-file-pass"),
+                                .ca_file = text(c, "tls-ca-cert-file"),
+                                .ca_dir = text(c, "tls-ca-cert-dir"),
+                                .protocols = text(c, "tls-protocols"),
+                                .ciphers = text(c, "tls-ciphers"),
+                                .ciphersuites = text(c, "tls-ciphersuites"),
+                                .client_cert_file = text(c, "tls-client-cert-file"),
+                                .client_key_file = text(c, "tls-client-key-file"),
+                                .client_key_password = text(c, "tls-client-key-file-pass"),
+                                .prefer_server_ciphers = config_bool(c, "tls-prefer-server-ciphers"),
+                                .session_caching = config_bool(c, "tls-session-caching"),
+                                .client_auth = (int)config_int(c, "tls-auth-clients")};
 }
 
-/* True if name is a directive with a number or a text; *valid says whether the value fits. */
-static bool set_plain(struct options *o, const char *name, const char *value, bool *valid)
+void options_from(struct options *o, struct config *c)
 {
-    int64_t n = 0;
-    bool on = false;
+    char **words = NULL;
+    size_t count = config_words(c, "bind", &words);
 
-    if (is_name(name, "port")) {
-        *valid = number(value, 0, 65535, &n);
-        o->port = (int)n;
-    } else if (is_name(name, "databases")) {
-        *valid = number(value, 1, 16384, &n);
-        o->databases = (unsigned)n;
-    } else if (is_name(name, "tcp-backlog")) {
-        *valid = number(value, 1, 65535, &n);
-        o->backlog = (int)n;
-    } else if (is_name(name, "io-threads")) {
-        *valid = number(value, 1, 256, &n);
-        o->workers = (size_t)n;
-    } else if (is_name(name, "maxclients")) {
-        *valid = number(value, 1, UINT32_MAX, &n);
-        o->limits.maxclients = (uint64_t)n;
-    } else if (is_name(name, "timeout")) {
-        *valid = number(value, 0, INT32_MAX, &o->limits.timeout_s);
-    } else if (is_name(name, "tcp-keepalive")) {
-        *valid = number(value, 0, INT32_MAX, &o->limits.keepalive_s);
-    } else if (is_name(name, "maxmemory")) {
-        *valid = bytes(value, &o->maxmemory);
-    } else if (is_name(name, "dir")) {
-        o->dir = value;
-    } else if (is_name(name, "unixsocket")) {
-        o->unix_path = value;
-    } else if (is_name(name, "pidfile")) {
-        o->pid_file = value;
-    } else if (is_name(name, "logfile")) {
-        o->log_file = value;
-    } else if (is_name(name, "daemonize")) {
-        *valid = yes_no(value, &o->daemonize);
-    } else if (is_name(name, "protected-mode")) {
-        *valid = yes_no(value, &o->limits.protected_mode);
-    } else if (is_name(name, "appendfsync")) {
-        *valid = fsync_policy(value, &o->fsync);
-    } else if (is_name(name, "appendonly")) {
-        *valid = yes_no(value, &on);
-    } else if (is_name(name, "cluster-enabled")) {
-        *valid = yes_no(value, &o->cluster);
-    } else if (is_name(name, "cluster-config-file")) {
-        o->cluster_config_file = value;
-    } else if (is_name(name, "cluster-node-timeout")) {
-        *valid = number(value, 1, INT32_MAX, &o->cluster_config.node_timeout_ms);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static enum err set(struct options *o, size_t count, char **words)
-{
-    bool valid = true;
-
-    if (is_name(words[0], "bind")) {
-        o->bind_count = 0;
-        for (size_t i = 1; i < count && o->bind_count < OPTIONS_BIND_MAX; i++)
-            o->bind[o->bind_count++] = words[i];
-        return OK;
-    }
-    if (count != 2)
-        return err_set(ERR_INVALID, "wrong number of values for '%s'", words[0]);
-    if (!set_plain(o, words[0], words[1], &valid))
-        return err_set(ERR_INVALID, "unknown directive '%s'", words[0]);
-    return valid ? OK : err_set(ERR_INVALID, "bad value '%s' for '%s'", words[1], words[0]);
-}
-
-static enum err parse_file(struct options *o, const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char line[LINE_BYTES_MAX];
-    enum err e = OK;
-
-    if (file == NULL)
-        return err_set(ERR_INVALID, "cannot open %s", path);
-    for (unsigned number_of = 1; e == OK && fgets(line, sizeof line, file) != NULL; number_of++) {
-        char *words[LINE_WORDS_MAX], *rest = NULL, *copy = strdup(line); /* kept: options borrow from it */
-        size_t count = 0;
-
-        check(copy != NULL);
-        for (char *word = strtok_r(copy, " \t\r\n", &rest); word != NULL && count < LINE_WORDS_MAX;
-             word = strtok_r(NULL, " \t\r\n", &rest)) {
-            size_t size = strlen(word);
-
-            if (size >= 2 && word[0] == '"' && word[size - 1] == '"') {
-                word[size - 1] = '\0';
-                word++;
-            }
-            words[count++] = word;
-        }
-        if (count == 0 || words[0][0] == '#')
-            free(copy);
-        else if ((e = set(o, count, words)) != OK)
-            (void)err_context(e, "%s:%u", path, number_of);
-    }
-    fclose(file);
-    o->config_file = path;
-    return e;
-}
-
-enum err options_parse(struct options *o, int argc, char **argv)
-{
-    int i = 1;
-
-    if (i < argc && strncmp(argv[i], "--", 2) != 0)
-        TRY(parse_file(o, argv[i++]));
-    while (i < argc) {
-        size_t count = 1;
-
-        if (strncmp(argv[i], "--", 2) != 0)
-            return err_set(ERR_INVALID, "a directive begins with --: '%s'", argv[i]);
-        argv[i] += 2;
-        while (i + (int)count < argc && strncmp(argv[i + (int)count], "--", 2) != 0)
-            count++;
-        TRY(set(o, count, &argv[i]));
-        i += (int)count;
-    }
-    o->cluster_config.port = (uint16_t)o->port;
-    o->cluster_config.tls_port = (uint16_t)o->tls_port;
-    return OK;
+    *o = (struct options){.config = c,
+                          .config_file = config_file(c),
+                          .dir = text(c, "dir"),
+                          .port = (int)config_int(c, "port"),
+                          .tls_port = (int)config_int(c, "tls-port"),
+                          .backlog = (int)config_int(c, "tcp-backlog"),
+                          .unix_path = text(c, "unixsocket"),
+                          .unix_permissions = (unsigned)config_int(c, "unixsocketperm"),
+                          .databases = (unsigned)config_int(c, "databases"),
+                          .workers = (size_t)config_int(c, "workers"),
+                          .pool_threads = (size_t)config_int(c, "reader-threads"),
+                          .maxmemory = (uint64_t)config_int(c, "maxmemory"),
+                          .dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max"),
+                          .log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max"),
+                          .segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes"),
+                          .retain_bytes = (uint64_t)config_int(c, "wal-retention-bytes"),
+                          .retain_ms = config_int(c, "wal-retention-seconds") * 1000,
+                          .disk_free_min = (uint64_t)config_int(c, "disk-free-min"),
+                          .fsync = (enum wal_fsync)config_int(c, "appendfsync"),
+                          .limits = options_limits(c),
+                          .daemonize = config_bool(c, "daemonize"),
+                          .pid_file = text(c, "pidfile"),
+                          .log_file = text(c, "logfile"),
+                          .tls = tls(c),
+                          .cluster = config_bool(c, "cluster-enabled"),
+                          .cluster_config_file = text(c, "cluster-config-file"),
+                          .cluster_send_buffer_max = (uint64_t)config_int(c, "cluster-link-sendbuf-limit")};
+    for (size_t i = 0; i < count && o->bind_count < OPTIONS_BIND_MAX; i++)
+        o->bind[o->bind_count++] = strdup(words[i]);
+    config_words_free(words, count);
+    options_cluster(c, &o->cluster_config);
 }

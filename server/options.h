@@ -9,9 +9,12 @@
 #include "server/net/clients.h"
 #include "server/net/tls.h"
 
+struct config;
+
 enum { OPTIONS_BIND_MAX = 16 };
 
 struct options {
+    struct config *config;
     const char *config_file; /* "" without one */
     const char *dir;
     const char *bind[OPTIONS_BIND_MAX];
@@ -23,7 +26,10 @@ struct options {
     size_t workers;          /* 0: one per core */
     size_t pool_threads;
     uint64_t maxmemory;      /* 0: half of the machine's */
+    uint64_t dirty_bytes_max;
     uint64_t log_bytes_max;  /* of log behind the floor: bounds the time of recovery */
+    uint64_t segment_bytes, retain_bytes, disk_free_min;
+    msec_t retain_ms;
     enum wal_fsync fsync;
     struct client_limits limits;
     bool daemonize;
@@ -36,9 +42,11 @@ struct options {
     uint64_t cluster_send_buffer_max;
 };
 
-void options_default(struct options *o);
+/* Everything from the settings. Texts live as long as the process; the config outlives the node. */
+void options_from(struct options *o, struct config *c);
 
-/* `cairn-server [file] [--directive value ...]`. Strings live as long as the process. ERR_INVALID with a text. */
-enum err options_parse(struct options *o, int argc, char **argv) WARN_UNUSED;
+/* The parts that CONFIG SET may change later. */
+struct client_limits options_limits(struct config *c);
+void options_cluster(struct config *c, struct cluster_config *out);
 
 #endif

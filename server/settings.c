@@ -1,0 +1,117 @@
+/*
+ * settings.c - the options that act at run time, and what each of them moves.
+ *
+ * Options not named here are read where they are used, or only at the start (immutable), or have no effect here.
+ */
+#include "server/settings.h"
+
+#include <sys/sysinfo.h>
+
+#include "base/log.h"
+#include "engine/set/set.h"
+#include "engine/store/store.h"
+#include "persistence/wal.h"
+#include "server/conf/config.h"
+#include "server/drive/cluster_service.h"
+#include "server/net/clients.h"
+#include "server/node.h"
+#include "server/options.h"
+
+static enum err level(void *context, struct config *c)
+{
+    (void)context;
+    log_level_set((enum log_level)config_int(c, "loglevel"));
+    return OK;
+}
+
+static enum err limits(void *context, struct config *c)
+{
+    struct client_limits l = options_limits(c);
+
+    clients_limits_set(node_clients(context), &l);
+    return OK;
+}
+
+static enum err fsync_policy(void *context, struct config *c)
+{
+    wal_fsync_policy_set(node_wal(context), (enum wal_fsync)config_int(c, "appendfsync"));
+    return OK;
+}
+
+static enum err retention(void *context, struct config *c)
+{
+    wal_retention_set(node_wal(context), (uint64_t)config_int(c, "wal-retention-bytes"),
+                      config_int(c, "wal-retention-seconds") * 1000);
+    return OK;
+}
+
+static enum err memory(void *context, struct config *c)
+{
+    struct sysinfo machine;
+    struct memory_split m;
+
+    sysinfo(&machine);
+    m = node_memory_split((uint64_t)config_int(c, "maxmemory"), (uint64_t)machine.totalram * machine.mem_unit);
+    set_budget(node_set(context), m.set);
+    store_cache_resize(node_store(context), m.cache);
+    return OK;
+}
+
+/* The log always runs: saying no to it would promise something else. */
+static enum err append_only(void *context, struct config *c)
+{
+    (void)context;
+    return config_bool(c, "appendonly") ? OK : err_set(ERR_INVALID, "the log cannot be switched off");
+}
+
+static enum err cluster(void *context, struct config *c)
+{
+    struct cluster_config config;
+
+    if (node_cluster(context) == NULL)
+        return OK;
+    options_cluster(c, &config);
+    cluster_service_configure(node_cluster(context), &config, (uint64_t)config_int(c, "cluster-link-sendbuf-limit"));
+    return OK;
+}
+
+void settings_watch(struct node *n, struct config *c)
+{
+    static const struct {
+        const char *name;
+        config_changed *fn;
+    } table[] = {
+        {"loglevel", level},
+        {"maxclients", limits},
+        {"client-query-buffer-limit", limits},
+        {"proto-max-bulk-len", limits},
+        {"timeout", limits},
+        {"tcp-keepalive", limits},
+        {"protected-mode", limits},
+        {"client-output-buffer-limit", limits},
+        {"appendfsync", fsync_policy},
+        {"appendonly", append_only},
+        {"wal-retention-bytes", retention},
+        {"wal-retention-seconds", retention},
+        {"maxmemory", memory},
+        {"cluster-node-timeout", cluster},
+        {"cluster-announce-ip", cluster},
+        {"cluster-announce-port", cluster},
+        {"cluster-announce-tls-port", cluster},
+        {"cluster-announce-bus-port", cluster},
+        {"cluster-announce-hostname", cluster},
+        {"cluster-announce-human-nodename", cluster},
+        {"cluster-preferred-endpoint-type", cluster},
+        {"cluster-replica-validity-factor", cluster},
+        {"cluster-migration-barrier", cluster},
+        {"cluster-allow-replica-migration", cluster},
+        {"cluster-require-full-coverage", cluster},
+        {"cluster-replica-no-failover", cluster},
+        {"cluster-allow-reads-when-down", cluster},
+        {"cluster-allow-pubsubshard-when-down", cluster},
+        {"cluster-link-sendbuf-limit", cluster},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        config_on_change(c, table[i].name, table[i].fn, n);
+}
