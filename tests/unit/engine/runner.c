@@ -1,0 +1,183 @@
+/*
+ * runner.c - what server/run does around a command, as far as a test of commands needs it.
+ */
+#include "tests/unit/engine/runner.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/num.h"
+#include "server/cmd/cmd_bitmap.h"
+#include "server/cmd/cmd_lcs.h"
+#include "server/cmd/cmd_list.h"
+#include "server/cmd/cmd_string.h"
+#include "server/run/call.h"
+#include "server/run/errors.h"
+#include "server/run/registry.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { WORDS_MAX = 4096 };
+
+static unsigned colds;
+static struct buf reply_bytes, reply_text, scratch;
+
+/* Effects that belong to the keyspace commands. */
+static enum err del(struct call *c)
+{
+    struct obj *o;
+    enum err e = txn_write(c->txn, c->argv[1], OBJ_ANY, &o);
+
+    if (e == OK)
+        txn_delete(c->txn, o);
+    return e == ERR_NOT_FOUND || e == OK ? reply_int(c, e == OK) : e;
+}
+
+static enum err pexpireat(struct call *c)
+{
+    struct obj *o;
+    int64_t at;
+
+    TRY(txn_write(c->txn, c->argv[1], OBJ_ANY, &o));
+    if (!num_parse_i64(c->argv[2], &at))
+        return ERR_NOT_INTEGER;
+    txn_expire(c->txn, o, at);
+    return reply_int(c, 1);
+}
+
+static enum err persist(struct call *c)
+{
+    struct obj *o;
+
+    TRY(txn_write(c->txn, c->argv[1], OBJ_ANY, &o));
+    txn_expire(c->txn, o, 0);
+    return reply_int(c, 1);
+}
+
+static enum err nothing(struct call *c)
+{
+    return reply_ok(c);
+}
+
+static const struct command_binding keyspace_rows[] = {
+    {"del", del, 0}, {"pexpireat", pexpireat, 0}, {"persist", persist, 0}, {"multi", nothing, 0}, {"exec", nothing, 0}};
+static const struct command_table keyspace_table = COMMAND_TABLE(keyspace_rows);
+
+static const struct command_binding *find(struct slice name)
+{
+    const struct command_table *const tables[] = {&cmd_string_table, &cmd_bitmap_table, &cmd_lcs_table, &cmd_list_table,
+                                                  &keyspace_table};
+
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (size_t i = 0; i < tables[t]->count; i++)
+            if (slice_is(name, tables[t]->rows[i].name))
+                return &tables[t]->rows[i];
+    check(!"a known command");
+    return NULL;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return (int)*(const slot_t *)a - (int)*(const slot_t *)b;
+}
+
+static size_t slots_of(const struct slice *words, size_t count, slot_t *slots)
+{
+    size_t unique = 0;
+
+    for (size_t i = 0; i < count; i++)
+        slots[i] = hash_slot(words[i]);
+    qsort(slots, count, sizeof *slots, by_number);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || slots[i] != slots[unique - 1])
+            slots[unique++] = slots[i];
+    return unique;
+}
+
+struct slice run_words(struct harness *h, const struct slice *words, size_t count)
+{
+    const struct command_binding *binding = find(words[0]);
+    struct command command = {.name = binding->name};
+    static slot_t slots[WORDS_MAX];
+    size_t slot_count;
+    enum err e = ERR_COLD;
+
+    check(count <= WORDS_MAX);
+    slot_count = slots_of(words, count, slots);
+    for (bool waits = h->may_wait; e == ERR_COLD; waits = true) {
+        struct txn_options options = {.now_ms = h->now_ms, .db = h->db, .may_wait = waits};
+        struct reply reply = {.out = &reply_bytes, .protocol = 2, .error_at = SIZE_MAX};
+        struct call c = {.command = &command, .argc = count, .argv = words, .txn = h->txn, .reply = &reply,
+                         .scratch = &scratch};
+
+        buf_clear(&reply_bytes);
+        buf_clear(&scratch);
+        while ((e = txn_begin(h->txn, slots, slot_count, &options)) == ERR_BUSY)
+            usleep(100); /* the writer or the reaper is at one of the slots */
+        check(e == OK);
+        e = binding->run(&c);
+        if (e != OK && e != ERR_REPLIED) {
+            check(reply_bytes.size == 0 && !txn_has_changes(h->txn)); /* whatever went wrong left nothing behind */
+            colds += e == ERR_COLD;
+            check(e != ERR_COLD || !waits);
+            errors_reply(&c, e);
+        }
+        if (e != ERR_COLD) {
+            txn_command_end(h->txn, (struct slice){0}, words, count);
+            check(txn_commit(h->txn, &h->end) == OK);
+        }
+        txn_end(h->txn);
+    }
+    return buf_slice(&reply_bytes);
+}
+
+static size_t split(const char *line, size_t size, struct slice *words)
+{
+    size_t count = 0, at = 0;
+
+    while (at <= size) {
+        const char *space = memchr(line + at, ' ', size - at);
+        size_t end = space != NULL ? (size_t)(space - line) : size;
+
+        check(count < WORDS_MAX);
+        words[count] = slice_of(line + at, end - at);
+        if (slice_equal(words[count], SLICE_LITERAL("\"\"")))
+            words[count].size = 0;
+        count++;
+        at = end + 1;
+    }
+    return count;
+}
+
+const char *run(struct harness *h, const char *line)
+{
+    static struct slice words[WORDS_MAX];
+    struct slice reply = run_words(h, words, split(line, strlen(line), words));
+
+    buf_clear(&reply_text);
+    for (size_t i = 0; i + 2 < reply.size; i++)
+        if (reply.data[i] != '\r')
+            buf_append_byte(&reply_text, reply.data[i] == '\n' ? ' ' : reply.data[i]);
+    buf_append_byte(&reply_text, 0);
+    return (const char *)reply_text.data;
+}
+
+void run_effects(struct harness *from, struct harness *to)
+{
+    static struct slice words[WORDS_MAX];
+    const char *text = harness_text(from);
+
+    while (*text != '\0') {
+        size_t size = strcspn(text, "|");
+        struct slice reply = run_words(to, words, split(text, size, words));
+
+        check(reply.size > 0 && reply.data[0] != '-');
+        text += size + 1;
+    }
+    harness_text_clear(from);
+}
+
+unsigned run_colds(void)
+{
+    return colds;
+}
