@@ -27,7 +27,7 @@ enum err sst_open(struct store *s, const char *path, struct sst **out)
     if (w == NULL)
         return ERR_NO_MEMORY;
     w->path = strdup(path);
-    w->writer = rocksdb_sstfilewriter_create(s->env_options, s->options);
+    w->writer = rocksdb_sstfilewriter_create(s->env_options, s->sst_options);
     rocksdb_sstfilewriter_open(w->writer, path, &error);
     if ((e = store_error(error, "create a sorted file")) != OK) {
         sst_free(w);

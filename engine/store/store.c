@@ -39,7 +39,7 @@ enum err store_error(char *text, const char *doing)
     return e;
 }
 
-static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_cache_t *cache)
+static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_cache_t *cache, bool for_sst)
 {
     static const int compression[7] = {rocksdb_no_compression,  rocksdb_no_compression,  rocksdb_lz4_compression,
                                        rocksdb_lz4_compression, rocksdb_lz4_compression, rocksdb_lz4_compression,
@@ -59,8 +59,13 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
     rocksdb_options_set_level0_slowdown_writes_trigger(options, L0_SLOWDOWN);
     rocksdb_options_set_level0_stop_writes_trigger(options, L0_STOP);
     rocksdb_options_set_max_background_jobs(options, jobs);
-    rocksdb_options_set_compression_per_level(options, compression, 7);
-    rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
+    if (for_sst) {
+        /* RocksDB would write a sorted file as for the bottom level; drains land in level 0 and are soon compacted. */
+        rocksdb_options_set_compression(options, rocksdb_no_compression);
+    } else {
+        rocksdb_options_set_compression_per_level(options, compression, 7);
+        rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
+    }
     rocksdb_options_set_max_open_files(options, o->max_open_files != 0 ? o->max_open_files : -1);
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
     rocksdb_options_set_optimize_filters_for_hits(options, 0);
@@ -91,7 +96,8 @@ enum err store_open(const struct store_options *options, struct store **out)
     pthread_mutex_init(&s->lock, NULL);
     s->path = strdup(options->path);
     s->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
-    s->options = options_make(options, s->cache);
+    s->options = options_make(options, s->cache, false);
+    s->sst_options = options_make(options, s->cache, true);
     for (int tier = STORE_CACHED; tier <= STORE_PERSISTED; tier++) {
         static const int rocksdb_tier[] = {1, 0, 2}; /* kBlockCacheTier, kReadAllTier, kPersistedTier */
 
@@ -137,6 +143,7 @@ void store_close(struct store *s)
     rocksdb_envoptions_destroy(s->env_options);
     rocksdb_ingestexternalfileoptions_destroy(s->ingest);
     rocksdb_options_destroy(s->options);
+    rocksdb_options_destroy(s->sst_options);
     rocksdb_cache_destroy(s->cache);
     pthread_mutex_destroy(&s->lock);
     free(s->path);
