@@ -227,6 +227,7 @@ enum err set_open(const struct set_options *options, struct set **out)
     pthread_mutex_init(&s->garbage_lock, NULL);
     pthread_cond_init(&s->wake, NULL);
     pthread_cond_init(&s->landed, NULL);
+    s->flight = flight_new();
     check(s->spaces != NULL && s->uids != NULL && s->replay_floors != NULL);
     if ((e = spaces_load(s)) != OK || (s->keeper_txn = txn_new(s, 1)) == NULL) {
         set_close(s);
@@ -261,6 +262,7 @@ void set_close(struct set *s)
     if (s->started)
         pthread_join(s->keeper, NULL);
     txn_free(s->keeper_txn);
+    flight_free(s->flight);
     check(s->threads == NULL); /* every transaction is freed before its set */
     for (unsigned db = 0; db < s->databases; db++)
         space_free(set_space(s, db));

@@ -94,6 +94,7 @@ struct set {
     pthread_rwlock_t gate;
 
     pthread_mutex_t pass; /* one drain at a time */
+    struct flight *flight; /* Under pass: see writer.c */
 
     pthread_mutex_t threads_lock; /* guards the list of transactions */
     struct txn *threads;
@@ -192,6 +193,8 @@ void evict_some(struct txn *t);
 void obj_dirty(struct set *s, struct slot *slot, struct obj *o, lsn_t lsn);
 void obj_clean(struct set *s, struct slot *slot, struct obj *o); /* written through */
 void *writer_run(void *set);
+struct flight *flight_new(void);
+void flight_free(struct flight *f);
 enum err writer_pass(struct set *s, bool flush_always);
 enum err writer_flush(struct set *s);
 /* locked: the caller holds all slot locks. Always under pass. */
