@@ -268,6 +268,8 @@ bool node_is_stopping(const struct node *n)
 
 /* ---- Opening ---- */
 
+enum { LOCK_TRIES = 100, LOCK_PAUSE_US = 50000 };
+
 static enum err lock_directory(struct node *n)
 {
     char path[VFS_PATH_MAX];
@@ -278,8 +280,12 @@ static enum err lock_directory(struct node *n)
     n->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
     if (n->lock_fd < 0)
         return err_set(ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    if (flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(ERR_IO, "another process uses the directory %s", n->dir);
+    /* A process killed a moment ago still holds it while the kernel takes its memory apart. */
+    for (int tries = 0; flock(n->lock_fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == LOCK_TRIES)
+            return err_set(ERR_IO, "another process uses the directory %s", n->dir);
+        usleep(LOCK_PAUSE_US);
+    }
     return OK;
 }
 
