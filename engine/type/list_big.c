@@ -74,8 +74,8 @@ enum err list_big_make(struct txn *t, struct obj *o)
         }
         o->count = count;
         if (at - FIRST_INDEX != count)
-            e = err_set(ERR_CORRUPT, "a packed list has %llu elements, not %llu", (unsigned long long)(at - FIRST_INDEX),
-                        (unsigned long long)count);
+            e = err_set(ERR_CORRUPT, "a packed list has %llu elements, not %llu",
+                        (unsigned long long)(at - FIRST_INDEX), (unsigned long long)count);
         settle(t, o, &big);
     }
     buf_free(&old);

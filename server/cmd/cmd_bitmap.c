@@ -235,7 +235,7 @@ static enum err type_parse(struct call *c, struct slice word, struct bitmap_fiel
     return OK;
 }
 
-/* One subcommand from word *at on; *op is untouched by OVERFLOW except for its rule. *is_op: whether it is an operation. */
+/* One subcommand from word *at on. OVERFLOW only changes the rule in *op for those that follow: *is_op is false then. */
 static enum err field_parse(struct call *c, size_t *at, struct field_op *op, bool *is_op)
 {
     struct slice verb = c->argv[*at];
@@ -347,7 +347,8 @@ static enum err bitfield_any(struct call *c, bool read_only)
     return fields_run(c, o, ops, count);
 }
 
-static enum err bitfield(struct call *c) /* BITFIELD key [GET t o] [SET t o v] [INCRBY t o n] [OVERFLOW WRAP|SAT|FAIL] */
+/* BITFIELD key [GET type offset] [SET type offset value] [INCRBY type offset n] [OVERFLOW WRAP|SAT|FAIL] ... */
+static enum err bitfield(struct call *c)
 {
     return bitfield_any(c, false);
 }
