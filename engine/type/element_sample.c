@@ -10,7 +10,7 @@
 #include "engine/type/name_set.h"
 
 enum {
-    STEPS_MAX = 16,   /* behind a random hash */
+    STEPS_MAX = 8,    /* behind a random hash */
     WALK_SHARE = 20,  /* a sample of at least 1/20 is drawn in one walk: a seek costs about as much as 20 rows */
     TRIES_PER_PICK = 50,
 };

@@ -2,7 +2,7 @@
  * element_sample.h - random elements of a hash, a set or a sorted set.
  *
  * A PACKED object is sampled exactly. A BIG one has its rows in the order of a hash of the name: one element is found
- * by a seek to a random hash and a few random steps from there (each element's chance then is the mean of a dozen gaps
+ * by a seek to a random hash and a few random steps from there (each element's chance then is the mean of several gaps
  * between hashes: nearly uniform); a sample that is a good part of the collection is drawn in one walk, exactly.
  */
 #ifndef CAIRN_ENGINE_TYPE_ELEMENT_SAMPLE_H

@@ -63,6 +63,49 @@ enum err element_make_big(struct txn *t, struct obj *o)
     return e;
 }
 
+enum { SHRINK_COUNT_MAX = OBJ_PACKED_ENTRIES_MAX / 2, SHRINK_BYTES_MAX = OBJ_PACKED_BYTES_MAX / 2 };
+
+/* All elements as a packed run; false: they are too many bytes, or cannot be read. */
+static bool pack(struct txn *t, struct obj *o, struct buf *run)
+{
+    struct element_walk w;
+    size_t count = 0;
+    enum err e;
+
+    if (element_walk_begin(t, o, &w) != OK)
+        return false;
+    while ((e = element_walk_next(&w)) == OK && run->size <= SHRINK_BYTES_MAX && count < SHRINK_COUNT_MAX + 1) {
+        packed_write(run, w.name);
+        if (w.pairs)
+            packed_write(run, w.value);
+        count++;
+    }
+    element_walk_end(&w);
+    return e == ERR_NOT_FOUND && count == o->count && run->size <= SHRINK_BYTES_MAX;
+}
+
+void element_shrink(struct txn *t, struct obj *o)
+{
+    bool power_of_two = (o->count & (o->count - 1)) == 0;
+    struct buf run = {0};
+
+    if (o->form != OBJ_BIG || o->count == 0 || o->count > SHRINK_COUNT_MAX || !power_of_two)
+        return;
+    if (pack(t, o, &run)) {
+        msec_t expire_ms = o->expire_ms;
+        uint64_t count = o->count;
+        uint8_t marks = o->marks;
+
+        txn_reset(t, o, (enum obj_type)o->type);
+        obj_value_set(o, buf_slice(&run));
+        o->count = count;
+        o->marks = marks;
+        if (expire_ms != 0)
+            txn_expire(t, o, expire_ms);
+    }
+    buf_free(&run);
+}
+
 enum err element_warm(struct txn *t, struct obj *o, const struct slice *names, size_t count, size_t step)
 {
     if (o->form != OBJ_BIG || count < 2 || txn_has_changes(t))

@@ -55,6 +55,12 @@ static inline bool element_outgrown(const struct obj *o)
 /* PACKED to BIG for hashes and sets: every entry becomes a row; the count stays. */
 enum err element_make_big(struct txn *t, struct obj *o) WARN_UNUSED;
 
+/*
+ * After an element of a hash or set was removed: a BIG one that has become small is PACKED again. Without this, whoever
+ * empties a large set finds its last members between the marks of all removed ones. Tried at few sizes only.
+ */
+void element_shrink(struct txn *t, struct obj *o);
+
 /* Asks for these names' rows, so that a disk that is needed is noticed (ERR_COLD) before the command changes anything.
  * For commands that name several elements of a BIG object; `step` words apart. */
 enum err element_warm(struct txn *t, struct obj *o, const struct slice *names, size_t count, size_t step) WARN_UNUSED;

@@ -1,7 +1,8 @@
 /*
  * hash.c - fields of a hash in either form.
  *
- * (1) A hash beyond OBJ_PACKED_ENTRIES_MAX fields or OBJ_PACKED_BYTES_MAX bytes becomes BIG and stays it.
+ * (1) A hash beyond OBJ_PACKED_ENTRIES_MAX fields or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both) it
+ *     may become PACKED again.
  * (2) OBJ_MARK_LARGE is set once a field count or a size goes beyond Redis' listpack limits, and stays set.
  */
 #include "engine/type/hash.h"
@@ -116,6 +117,7 @@ static enum err delete_one(struct txn *t, struct obj *o, struct slice field, boo
     }
     o->count--;
     txn_changed(t, o);
+    element_shrink(t, o);
     *removed = true;
     return OK;
 }

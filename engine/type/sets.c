@@ -1,7 +1,8 @@
 /*
  * sets.c - members of a set in either form.
  *
- * (1) A set beyond OBJ_PACKED_ENTRIES_MAX members or OBJ_PACKED_BYTES_MAX bytes becomes BIG and stays it.
+ * (1) A set beyond OBJ_PACKED_ENTRIES_MAX members or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both) it
+ *     may become PACKED again.
  * (2) Marks: MIXED once a member is no integer, LARGE once Redis would have left intset or listpack for a hash table.
  */
 #include "engine/type/sets.h"
@@ -123,6 +124,7 @@ static enum err remove_one(struct txn *t, struct obj *o, struct slice member, bo
     }
     o->count--;
     txn_changed(t, o);
+    element_shrink(t, o);
     *removed = true;
     return OK;
 }

@@ -7,12 +7,19 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "server/cmd/cmd_bitmap.h"
+#include "server/cmd/cmd_hash.h"
+#include "server/cmd/cmd_keys.h"
 #include "server/cmd/cmd_lcs.h"
 #include "server/cmd/cmd_list.h"
+#include "server/cmd/cmd_scan.h"
+#include "server/cmd/cmd_set.h"
+#include "server/cmd/cmd_sort.h"
 #include "server/cmd/cmd_string.h"
+#include "server/node.h"
 #include "server/run/call.h"
 #include "server/run/errors.h"
 #include "server/run/registry.h"
+#include "server/run/session.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,36 +29,29 @@ enum { WORDS_MAX = 4096 };
 static unsigned colds;
 static struct buf reply_bytes, reply_text, scratch;
 
-/* Effects that belong to the keyspace commands. */
-static enum err del(struct call *c)
+/* What commands ask of the server. */
+struct set *node_set(struct node *n)
 {
-    struct obj *o;
-    enum err e = txn_write(c->txn, c->argv[1], OBJ_ANY, &o);
-
-    if (e == OK)
-        txn_delete(c->txn, o);
-    return e == ERR_NOT_FOUND || e == OK ? reply_int(c, e == OK) : e;
+    (void)n;
+    return NULL; /* commands about whole databases are not run here */
 }
 
-static enum err pexpireat(struct call *c)
+unsigned node_databases(const struct node *n)
 {
-    struct obj *o;
-    int64_t at;
-
-    TRY(txn_write(c->txn, c->argv[1], OBJ_ANY, &o));
-    if (!num_parse_i64(c->argv[2], &at))
-        return ERR_NOT_INTEGER;
-    txn_expire(c->txn, o, at);
-    return reply_int(c, 1);
+    (void)n;
+    return 4;
 }
 
-static enum err persist(struct call *c)
+bool node_is_cluster(const struct node *n)
 {
-    struct obj *o;
+    (void)n;
+    return false;
+}
 
-    TRY(txn_write(c->txn, c->argv[1], OBJ_ANY, &o));
-    txn_expire(c->txn, o, 0);
-    return reply_int(c, 1);
+msec_t node_now(const struct node *n)
+{
+    (void)n;
+    return 0;
 }
 
 static enum err nothing(struct call *c)
@@ -59,14 +59,14 @@ static enum err nothing(struct call *c)
     return reply_ok(c);
 }
 
-static const struct command_binding keyspace_rows[] = {
-    {"del", del, 0}, {"pexpireat", pexpireat, 0}, {"persist", persist, 0}, {"multi", nothing, 0}, {"exec", nothing, 0}};
-static const struct command_table keyspace_table = COMMAND_TABLE(keyspace_rows);
+static const struct command_binding frame_rows[] = {{"multi", nothing, 0}, {"exec", nothing, 0}};
+static const struct command_table frame_table = COMMAND_TABLE(frame_rows);
 
 static const struct command_binding *find(struct slice name)
 {
     const struct command_table *const tables[] = {&cmd_string_table, &cmd_bitmap_table, &cmd_lcs_table, &cmd_list_table,
-                                                  &keyspace_table};
+                                                  &cmd_hash_table,   &cmd_set_table,    &cmd_keys_table, &cmd_sort_table,
+                                                  &cmd_scan_table,   &frame_table};
 
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++)
@@ -98,6 +98,7 @@ struct slice run_words(struct harness *h, const struct slice *words, size_t coun
 {
     const struct command_binding *binding = find(words[0]);
     struct command command = {.name = binding->name};
+    struct session session = {.protocol = 2, .db = h->db};
     static slot_t slots[WORDS_MAX];
     size_t slot_count;
     enum err e = ERR_COLD;
@@ -108,7 +109,7 @@ struct slice run_words(struct harness *h, const struct slice *words, size_t coun
         struct txn_options options = {.now_ms = h->now_ms, .db = h->db, .may_wait = waits};
         struct reply reply = {.out = &reply_bytes, .protocol = 2, .error_at = SIZE_MAX};
         struct call c = {.command = &command, .argc = count, .argv = words, .txn = h->txn, .reply = &reply,
-                         .scratch = &scratch};
+                         .session = &session, .scratch = &scratch};
 
         buf_clear(&reply_bytes);
         buf_clear(&scratch);

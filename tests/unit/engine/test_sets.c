@@ -425,6 +425,39 @@ START_TEST(sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_stor
 }
 END_TEST
 
+START_TEST(sets__emptying_a_big_one_packs_its_last_members_and_keeps_expiry_and_encoding)
+{
+    msec_t at = h->now_ms + 1000;
+    struct txn *t;
+    struct obj *o;
+
+    add_range("k", "m", 0, 400);
+    t = harness_begin(h, "k", NULL);
+    ck_assert_int_eq(txn_write(t, S("k"), OBJ_SET, &o), OK);
+    txn_expire(t, o, at);
+    harness_end_as(h, "PEXPIREAT k at");
+    for (int i = 399; i > 0; i--) {
+        char member[16];
+
+        snprintf(member, sizeof member, "m%d", i);
+        ck_assert_uint_eq(drop("k", member), 1);
+        if (i == 300)
+            harness_cool(h);
+    }
+    t = harness_begin(h, "k", NULL);
+    ck_assert_int_eq(txn_read(t, S("k"), OBJ_SET, &o), OK);
+    ck_assert_int_eq(o->form, OBJ_PACKED);
+    ck_assert_int_eq(o->expire_ms, at);
+    ck_assert_str_eq(sets_encoding(o), "hashtable");
+    harness_end(h);
+    ck_assert_uint_eq(set_expires(h->set, 0), 1);
+    ck_assert(has("k", "m0"));
+    harness_cool(h);
+    ck_assert(has("k", "m0"));
+    ck_assert_uint_eq(size_of("k"), 1);
+}
+END_TEST
+
 START_TEST(sets__a_long_walk_is_left_to_a_thread_that_may_wait)
 {
     struct slice names[2] = {S("a"), S("b")};
@@ -487,6 +520,7 @@ int main(void)
     tcase_add_test(c, sets__move_logs_both_keys);
     tcase_add_test(c, sets__a_stored_result_is_logged_as_members);
     tcase_add_test(c, sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_store);
+    tcase_add_test(c, sets__emptying_a_big_one_packs_its_last_members_and_keeps_expiry_and_encoding);
     tcase_add_test(c, sets__a_long_walk_is_left_to_a_thread_that_may_wait);
     tcase_add_test(c, sets__algebra_refuses_other_types_even_when_a_set_is_absent);
     suite_add_tcase(s, c);
