@@ -39,6 +39,20 @@ enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t h
     return e;
 }
 
+uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct buf *scratch)
+{
+    struct obj *stored = NULL;
+    uint64_t id = 0;
+
+    o->state &= ~STATE_BLIND;
+    if (load_record(s, space, o->slot, o->hash, obj_key(o), STORE_DISK, scratch, &stored) != OK)
+        return 0; /* absent, as nearly always; what cannot be read cannot be reaped either */
+    if (stored->form == OBJ_BIG)
+        id = obj_big_get(stored).id;
+    obj_free(stored);
+    return id;
+}
+
 static void delta_pass_on(struct txn *t, bool now)
 {
     if (now || t->bytes_delta > DELTA_BYTES_MAX || t->bytes_delta < -DELTA_BYTES_MAX) {

@@ -78,6 +78,13 @@ lsn_t set_floor(struct set *s);
 /* Whether the effect at lsn about this key is already in the store; the slot's lock is held by t. */
 struct txn;
 enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *needed) WARN_UNUSED;
+/*
+ * The same for an effect that gives the key its whole state whatever it was before (SET without KEEPTTL, DEL): a key that
+ * is not in memory is not read but taken as absent and out of date. Redoing such an effect is right even if the store
+ * is ahead of it, because every later effect about the key is then redone too. Measured: a read costs 5-18 us, an effect
+ * without it 1.
+ */
+enum err set_replay_overwrite(struct txn *t, struct slice key, lsn_t lsn, bool *needed) WARN_UNUSED;
 /* Counts: the deltas of an effect, applied when they are beyond the slot's saved count row. */
 void set_replay_count(struct set *s, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
 /* Effects at or behind this position may be missing in the store's database; the least of all databases. */

@@ -23,6 +23,7 @@ enum obj_state {
     STATE_TOMB = 4,       /* deleted; stays until the deletion is in the store */
     STATE_REFERENCED = 8, /* used since the eviction hand last passed */
     STATE_HELD = 32,      /* the writer has its address: stays dirty, and so in memory, until the writer has settled it */
+    STATE_BLIND = 64,     /* made in replay without asking the store, which may have a BIG record of the key */
     STATE_SURE = 16,      /* the store surely has no row of this key: its tombstone need not be drained */
 };
 
@@ -181,6 +182,9 @@ void gate_done(struct txn *t);
 
 /* txn.c: the entry that collects what the running effect does to o */
 struct touched *touch(struct txn *t, struct obj *o);
+
+/* For a BLIND object about to be written: the id of the BIG record that the store has, 0 if none. Clears BLIND. */
+uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct buf *scratch);
 
 /* load.c: objects from records; eviction */
 enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t hash, struct slice key,

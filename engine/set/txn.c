@@ -593,6 +593,15 @@ static void write_through(struct txn *t, struct touched *entry)
         o->state &= ~STATE_FLYING;
         o->next_since = 0;
     }
+    if (o->state & STATE_BLIND) {
+        uint64_t id = blind_resolve(s, entry->space, o, &t->row);
+
+        if (id != 0) {
+            row_garbage(&t->row, o->slot, id);
+            batch_put(t->batch, f, buf_slice(&t->row), (struct slice){0});
+            set_garbage_add(s, &(struct garbage){entry->space->uid, o->slot, id});
+        }
+    }
     row_key(&t->row, o->slot, o->hash, obj_key(o));
     if (o->state & STATE_TOMB) {
         batch_delete(t->batch, f, buf_slice(&t->row));
@@ -739,5 +748,27 @@ enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *nee
     if (e != OK && e != ERR_NOT_FOUND)
         return e;
     *needed = e == ERR_NOT_FOUND || o->last_change < lsn;
+    return OK;
+}
+
+enum err set_replay_overwrite(struct txn *t, struct slice key, lsn_t lsn, bool *needed)
+{
+    slot_t number = slot_of(t, key);
+    uint32_t hash = hash_name(key);
+    struct obj *o;
+
+    check(t->options.replay);
+    if (t->space == NULL)
+        t->space = set_space_make(t->set, t->db);
+    o = table_find(&t->space->slots[number].table, hash, key);
+    if (o == NULL) {
+        o = obj_new(hash, key, 0);
+        o->slot = number;
+        o->db = (uint16_t)t->db;
+        o->state = STATE_TOMB | STATE_BLIND;
+        table_add(&t->space->slots[number].table, o);
+        (void)touch(t, o); /* also if the effect is DEL and finds nothing to do: the store's row must go */
+    }
+    *needed = o->last_change < lsn;
     return OK;
 }

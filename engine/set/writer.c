@@ -153,7 +153,14 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
     for (uint32_t i = 0; i < slot->dirty_count; i++) {
         struct obj *o = slot->dirty[i];
         bool tomb = (o->state & STATE_TOMB) != 0;
+        uint64_t stale = o->state & STATE_BLIND ? blind_resolve(s, f->space, o, &f->key) : 0;
 
+        if (stale != 0) {
+            row_garbage(&f->key, number, stale);
+            buf_clear(&f->record);
+            row_add(f, false);
+            set_garbage_add(s, &(struct garbage){f->space->uid, number, stale});
+        }
         row_key(&f->key, number, o->hash, obj_key(o));
         buf_clear(&f->record);
         if (!tomb)

@@ -114,6 +114,13 @@ static enum err apply_range(struct replay *r, const struct recovery_effect *effe
     return set_replay_range(r->node->set, effect->kind, (unsigned)a, (unsigned)b, effect->lsn);
 }
 
+/* SET k v and SET k v PXAT ms give the key its whole state; with other options it depends on what was there. */
+static bool overwrites(const struct command *c, const struct slice *argv, size_t argc)
+{
+    return strcmp(c->name, "del") == 0 ||
+           (strcmp(c->name, "set") == 0 && (argc == 3 || (argc == 5 && slice_is(argv[3], "pxat"))));
+}
+
 static bool replaces(const struct command *c)
 {
     return strcmp(c->name, "del") == 0 || strcmp(c->name, "set") == 0 || strcmp(c->name, "restore") == 0;
@@ -131,13 +138,17 @@ static enum err drop_key(struct txn *t, struct slice key)
 }
 
 /* OK: go on with running it; ERR_EXISTS: nothing is left to run. */
-static enum err needed(struct replay *r, const struct recovery_effect *effect)
+static enum err needed(struct replay *r, const struct recovery_effect *effect, bool whole)
 {
     bool first = true, second = true;
     struct txn *t = r->x.txn;
 
     if (r->x.key_count == 0)
         return err_set(ERR_CORRUPT, "effect without a key");
+    if (whole && r->x.key_count == 1) {
+        TRY(set_replay_overwrite(t, r->x.keys[0], effect->lsn, &first));
+        return first ? OK : ERR_EXISTS;
+    }
     TRY(set_replay_needed(t, r->x.keys[0], effect->lsn, &first));
     if (r->x.key_count == 1)
         return first ? OK : ERR_EXISTS;
@@ -192,7 +203,7 @@ enum err replay_apply(struct replay *r, const struct recovery_effect *effect)
     execute_keys_end(&r->x);
     TRY(txn_begin(r->x.txn, r->x.slots, r->x.slot_count, &options));
     txn_replay_at(r->x.txn, effect->lsn);
-    e = needed(r, effect);
+    e = needed(r, effect, overwrites(command, argv, request.argc));
     if (e == OK) {
         e = run(r, command, argv, request.argc);
         if (!is_trouble(e)) {

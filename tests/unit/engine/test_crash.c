@@ -150,7 +150,10 @@ static enum err apply(void *context, const struct recovery_effect *e)
                                 e->lsn);
     WANT(words_count >= 2);
     WANT(txn_begin(n->txn, &e->slot, 1, &options) == OK);
-    WANT(set_replay_needed(n->txn, words[1], e->lsn, &needed) == OK);
+    if (slice_is(words[0], "ADD"))
+        WANT(set_replay_needed(n->txn, words[1], e->lsn, &needed) == OK);
+    else
+        WANT(set_replay_overwrite(n->txn, words[1], e->lsn, &needed) == OK);
     if (needed) {
         txn_replay_at(n->txn, e->lsn);
         if (slice_is(words[0], "SET"))
