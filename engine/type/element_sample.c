@@ -13,6 +13,7 @@ enum {
     STEPS_MAX = 8,    /* behind a random hash */
     WALK_SHARE = 20,  /* a sample of at least 1/20 is drawn in one walk: a seek costs about as much as 20 rows */
     TRIES_PER_PICK = 50,
+    WINDOW = 16,      /* one of the next so many is taken */
 };
 
 void element_list_free(struct element_list *l)
@@ -207,5 +208,53 @@ enum err element_sample(struct txn *t, struct obj *o, uint64_t count, bool repea
     TRY(repeats ? walk_repeats(t, o, count, l) : walk_distinct(t, o, count, l));
     if (repeats || count < o->count) /* all elements come as they are */
         shuffle(t, l, from);
+    return OK;
+}
+
+/* ---- For removal ---- */
+
+struct taking {
+    uint64_t skip, left;
+    bool seen;
+    uint32_t place; /* hash of the first element met */
+};
+
+/* Goes from a hash up to (not including) another; UINT64_MAX: to the end. */
+static enum err take_between(struct txn *t, struct obj *o, uint32_t from, uint64_t to, struct taking *taking,
+                             struct element_list *l)
+{
+    struct txn_cursor c;
+    enum err e = OK;
+
+    TRY(txn_elements(t, o, from, &c));
+    while (taking->left > 0 && (e = txn_cursor_next(&c)) == OK && c.hash < to) {
+        if (!taking->seen)
+            taking->place = c.hash;
+        taking->seen = true;
+        if (taking->skip > 0) {
+            taking->skip--;
+            continue;
+        }
+        element_list_add(l, c.name, c.value);
+        taking->left--;
+    }
+    txn_cursor_close(&c);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err element_take(struct txn *t, struct obj *o, uint64_t count, struct element_list *l)
+{
+    struct obj_big big = obj_big_get(o);
+    uint32_t from = big.spare != 0 ? (uint32_t)big.spare : (uint32_t)rng_next(txn_rng(t));
+    struct taking taking = {.left = count};
+
+    check(count < o->count);
+    if (count < WINDOW)
+        taking.skip = rng_below(txn_rng(t), o->count - count < WINDOW ? o->count - count + 1 : WINDOW);
+    TRY(take_between(t, o, from, UINT64_MAX, &taking, l));
+    if (taking.left > 0)
+        TRY(take_between(t, o, 0, from, &taking, l));
+    big.spare = UINT64_C(1) << 32 | taking.place;
+    obj_big_set(o, &big);
     return OK;
 }

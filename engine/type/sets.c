@@ -13,6 +13,8 @@
 #include "engine/type/name_set.h"
 #include "engine/type/packed.h"
 
+enum { POP_SHARE = 20 }; /* SPOP of at most 1/20 of a BIG set takes neighbours; more is drawn in one walk */
+
 const char *sets_encoding(const struct obj *o)
 {
     if (o->marks & OBJ_MARK_LARGE)
@@ -148,39 +150,23 @@ enum err sets_remove(struct txn *t, struct obj *o, const struct slice *members, 
     return OK;
 }
 
-enum err sets_pop(struct txn *t, struct obj *o, struct buf *out)
+/* Finds the members to pop, fewer than there are. */
+static enum err choose(struct txn *t, struct obj *o, uint64_t count, struct element_list *l)
 {
-    size_t at = out->size;
-    struct buf scratch = {0};
-    struct slice name, value;
-    bool removed = false;
-    enum err e = element_random(t, o, &scratch, &name, &value);
-
-    if (e == OK) {
-        buf_append_slice(out, name);
-        name = slice_of(out->data + at, out->size - at);
-        e = remove_one(t, o, name, &removed);
-    }
-    buf_free(&scratch);
-    if (e != OK) {
-        out->size = at;
-        return e;
-    }
-    if (o->count == 0)
-        txn_delete(t, o);
-    else if (removed)
-        TXN_EFFECT(t, o, SLICE_LITERAL("SREM"), obj_key(o), name);
-    return OK;
+    if (o->form == OBJ_BIG && count <= o->count / POP_SHARE)
+        return elements_too_many(t, count) ? ERR_COLD : element_take(t, o, count, l);
+    return element_sample(t, o, count, false, l);
 }
 
 enum err sets_pop_many(struct txn *t, struct obj *o, uint64_t count, struct element_list *l)
 {
+    bool all = count >= o->count;
     size_t from = l->count;
     struct effect_run run;
     enum err e = OK;
 
-    TRY(element_sample(t, o, count, false, l));
-    if (count >= o->count) {
+    TRY(all ? element_sample(t, o, o->count, false, l) : choose(t, o, count, l));
+    if (all) {
         txn_delete(t, o);
         return OK;
     }
@@ -192,6 +178,39 @@ enum err sets_pop_many(struct txn *t, struct obj *o, uint64_t count, struct elem
         effect_run_add(&run, element_list_name(l, i));
     }
     effect_run_end(&run);
+    return e;
+}
+
+static enum err pop_packed(struct txn *t, struct obj *o, struct buf *out)
+{
+    size_t at = out->size;
+    struct slice name, value;
+    bool removed;
+
+    TRY(element_random(t, o, out, &name, &value)); /* borrows from the object */
+    buf_append_slice(out, name);
+    name = slice_of(out->data + at, out->size - at);
+    TRY(remove_one(t, o, name, &removed));
+    if (o->count == 0)
+        txn_delete(t, o);
+    else
+        TXN_EFFECT(t, o, SLICE_LITERAL("SREM"), obj_key(o), name);
+    return OK;
+}
+
+enum err sets_pop(struct txn *t, struct obj *o, struct buf *out)
+{
+    struct element_list l = {0};
+    enum err e;
+
+    if (o->form != OBJ_BIG)
+        return pop_packed(t, o, out);
+    e = sets_pop_many(t, o, 1, &l);
+    if (e == OK && l.count == 1)
+        buf_append_slice(out, element_list_name(&l, 0));
+    else if (e == OK)
+        e = err_set(ERR_CORRUPT, "a set of %llu members has no rows", (unsigned long long)o->count);
+    element_list_free(&l);
     return e;
 }
 

@@ -425,6 +425,36 @@ START_TEST(sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_stor
 }
 END_TEST
 
+START_TEST(sets__popping_one_by_one_gives_every_member_once_in_no_fixed_order)
+{
+    enum { N = 1500 };
+    bool seen[N] = {0};
+    size_t ascents = 0, last = 0;
+
+    add_range("k", "m", 0, N);
+    for (int i = 0; i < N; i++) {
+        struct buf out = {0};
+        struct txn *t = harness_begin(h, "k", NULL);
+        struct obj *o = NULL;
+        size_t n;
+
+        ck_assert_int_eq(txn_write(t, S("k"), OBJ_SET, &o), OK);
+        ck_assert_int_eq(sets_pop(t, o, &out), OK);
+        harness_end(h);
+        n = number_of(buf_slice(&out));
+        ck_assert(n < N && !seen[n]);
+        seen[n] = true;
+        ascents += n > last;
+        last = n;
+        buf_free(&out);
+        if (i % 500 == 250)
+            harness_cool(h);
+    }
+    ck_assert_uint_eq(size_of("k"), 0);
+    ck_assert(ascents > N / 3 && ascents < N * 2 / 3);
+}
+END_TEST
+
 START_TEST(sets__emptying_a_big_one_packs_its_last_members_and_keeps_expiry_and_encoding)
 {
     msec_t at = h->now_ms + 1000;
@@ -520,6 +550,7 @@ int main(void)
     tcase_add_test(c, sets__move_logs_both_keys);
     tcase_add_test(c, sets__a_stored_result_is_logged_as_members);
     tcase_add_test(c, sets__a_large_stored_result_is_logged_in_pieces_and_survives_the_store);
+    tcase_add_test(c, sets__popping_one_by_one_gives_every_member_once_in_no_fixed_order);
     tcase_add_test(c, sets__emptying_a_big_one_packs_its_last_members_and_keeps_expiry_and_encoding);
     tcase_add_test(c, sets__a_long_walk_is_left_to_a_thread_that_may_wait);
     tcase_add_test(c, sets__algebra_refuses_other_types_even_when_a_set_is_absent);
