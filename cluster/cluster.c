@@ -1,8 +1,8 @@
 /*
  * cluster.c - the step: one event in, its consequences, then what the end of a step owes.
  *
- * (1) The end of a step says, in this order: PING/PONG that were asked for, PERSIST, roles, MAP, STATE, SLOT_LOST. So a map
- *     is published only when what it shows is durable, and keys are dropped only when nobody is routed to them.
+ * (1) The end of a step says, in this order: PING/PONG that were asked for, PERSIST, roles, MAP, STATE, SLOT_LOST. So a
+ *     map is published only when what it shows is durable, and keys are dropped only when nobody is routed to them.
  * (2) Time never falls inside the core.
  */
 #include "cluster/cluster.h"
@@ -151,7 +151,27 @@ bool cluster_is_ok(const struct cluster *c)
     return c->ok;
 }
 
+bool cluster_slot_dropping(const struct cluster *c, slot_t slot)
+{
+    return bit_get(c->dropping, slot);
+}
+
 /* ---- Events ---- */
+
+/* Drops that a crash interrupted go on. */
+static void resume_drops(struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->dropping_count > 0; s++) {
+        if (!bit_get(c->dropping, s))
+            continue;
+        if (c->owner[s] != c->myself && node_is_master(c->myself) && cluster_slot_keys(c, (slot_t)s) > 0) {
+            bit_set(c->lost, s);
+            c->any_lost = true;
+        } else {
+            slots_set_dropping(c, (slot_t)s, false);
+        }
+    }
+}
 
 /* What lies in the store against what nodes.conf says (facts 10, start-up data check). */
 static void check_data(struct cluster *c)
@@ -161,7 +181,8 @@ static void check_data(struct cluster *c)
     for (unsigned s = 0; s < SLOTS; s++) {
         struct node *owner = c->owner[s];
 
-        if (owner == c->myself || c->importing[s] != NULL || cluster_slot_keys(c, (slot_t)s) == 0)
+        if (owner == c->myself || c->importing[s] != NULL || bit_get(c->dropping, s) ||
+            cluster_slot_keys(c, (slot_t)s) == 0)
             continue;
         if (owner == NULL) {
             action_log(c, LOG_NOTICE, "I have keys for unassigned slot %u. Taking responsibility for it.", s);
@@ -188,6 +209,7 @@ static void start(struct cluster *c)
         if (node_is(n, NODE_FAIL))
             n->fail_time = c->now;
     }
+    resume_drops(c);
     check_data(c);
     c->state_due = true;
     cluster_map_changed(c);
@@ -248,6 +270,10 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         c->repl_link_down_ms = event->link_down_ms;
         c->repl_loading = event->loading;
         break;
+    case CLUSTER_EVENT_DROPPED:
+        for (size_t i = 0; i < event->slot_count; i++)
+            slots_set_dropping(c, event->slots[i], false);
+        break;
     case CLUSTER_EVENT_CLAIM:
         claim(c, event->slots, event->slot_count, event->epoch_above);
         break;
@@ -276,11 +302,17 @@ static void say_roles(struct cluster *c)
 
 static void say_lost(struct cluster *c)
 {
+    unsigned count = 0;
+
     if (!c->any_lost)
         return;
-    for (unsigned s = 0; s < SLOTS; s++)
-        if (bit_get(c->lost, s) && c->owner[s] != c->myself)
-            action_add(c, CLUSTER_SLOT_LOST)->slot = (slot_t)s;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        if (!bit_get(c->lost, s) || c->owner[s] == c->myself)
+            continue;
+        action_add(c, CLUSTER_SLOT_LOST)->slot = (slot_t)s;
+        count++;
+    }
+    action_log(c, LOG_NOTICE, "Dropping the keys of %u slots that other nodes own now", count);
     memset(c->lost, 0, sizeof c->lost);
     c->any_lost = false;
 }

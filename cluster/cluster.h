@@ -77,19 +77,19 @@ struct cluster_options {
     struct slice nodes_conf;    /* what was last persisted; empty at the first start; read during cluster_new only */
     struct cluster_config config;
     struct cluster_keys keys;
-    bool replication; /* the driver obeys REPLICATE/PROMOTE/PAUSE; false: this node stays a master, REPLICATE is refused */
+    bool replication; /* the driver obeys REPLICATE, PROMOTE, PAUSE; false: this node stays a master */
     unsigned planted_bugs; /* CLUSTER_BUG_*: only for the simulator's own test */
 };
 
 /* Faults that the simulator must find (tests/sim). Never set elsewhere. */
 enum {
-    CLUSTER_BUG_VOTE_NOT_PERSISTED = 1,   /* nodes.conf does not tell of the vote */
-    CLUSTER_BUG_OLD_CLAIM_WINS = 2,       /* a claim with an older epoch takes a slot */
-    CLUSTER_BUG_NO_COLLISION_RULE = 4,    /* two masters keep one epoch */
-    CLUSTER_BUG_EPOCH_NOT_PERSISTED = 8,  /* a new config epoch leaves before it is durable */
+    CLUSTER_BUG_VOTE_NOT_PERSISTED = 1,  /* nodes.conf does not tell of the vote */
+    CLUSTER_BUG_OLD_CLAIM_WINS = 2,      /* a claim with an older epoch takes a slot */
+    CLUSTER_BUG_NO_COLLISION_RULE = 4,   /* two masters keep one epoch */
+    CLUSTER_BUG_EPOCH_NOT_PERSISTED = 8, /* a new config epoch leaves before it is durable */
 };
 
-/* ERR_CORRUPT with text if nodes_conf does not parse. At the first start a random id is made. Free with cluster_free. */
+/* ERR_CORRUPT with text if nodes_conf does not parse. At the first start a random id is made. */
 enum err cluster_new(const struct cluster_options *options, struct cluster **out) WARN_UNUSED;
 void cluster_free(struct cluster *c);
 
@@ -107,6 +107,7 @@ enum cluster_event_type {
     CLUSTER_EVENT_PUBLISH,       /* channel, bytes, sharded: tell the other nodes (local delivery is the caller's) */
     CLUSTER_EVENT_CONFIG,        /* config: CONFIG SET of a cluster-* directive */
     CLUSTER_EVENT_REPLICATION,   /* offset, link_down_ms, loading: where this node's stream stands */
+    CLUSTER_EVENT_DROPPED,       /* slots: the keys of a CLUSTER_SLOT_LOST are gone, durably */
     CLUSTER_EVENT_CLAIM,         /* slots taken over by an atomic migration: bump epoch, claim, persist, broadcast */
 };
 
@@ -146,7 +147,7 @@ struct cluster_event {
     const char *peer_ip;  /* LINK_ACCEPTED: where the peer comes from, numeric */
     const struct cluster_command *command;
     const struct cluster_config *config;
-    const slot_t *slots; /* CLAIM */
+    const slot_t *slots; /* CLAIM, DROPPED */
     size_t slot_count;
     uint64_t epoch_above; /* CLAIM: the source's config epoch; the claim gets a greater one */
     uint64_t offset;     /* REPLICATION: a master's stream offset, a replica's processed offset */
@@ -163,7 +164,8 @@ enum cluster_action_type {
     CLUSTER_PERSIST,   /* bytes: the new nodes.conf. sync: durable before anything behind it, and before the reply */
     CLUSTER_STATE,     /* ok: cluster_state changed; publish a new map; if !ok, blocked clients get CLUSTERDOWN */
     CLUSTER_MAP,       /* slot owners, addresses, roles or migration marks changed: publish a new cluster_map */
-    CLUSTER_SLOT_LOST, /* slot: another node owns it now, and it had keys here: drop them */
+    CLUSTER_SLOT_LOST, /* slot: another node owns it now, and it had keys here: drop them, then say DROPPED. Until then
+                        * nodes.conf remembers it, START says it again, and the slot may not come back here */
     CLUSTER_FLUSH_DATA, /* RESET of a replica: drop all keys */
     CLUSTER_DELIVER,   /* channel, bytes, sharded: a PUBLISH from another node for this node's subscribers */
     CLUSTER_REPLICATE, /* node, ip, port: this node is now a replica of that one (only with options.replication) */
@@ -188,7 +190,13 @@ struct cluster_action {
     msec_t until_ms;
 };
 
-enum cluster_reply_type { CLUSTER_REPLY_NONE, CLUSTER_REPLY_OK, CLUSTER_REPLY_STATUS, CLUSTER_REPLY_INTEGER, CLUSTER_REPLY_ERROR };
+enum cluster_reply_type {
+    CLUSTER_REPLY_NONE,
+    CLUSTER_REPLY_OK,
+    CLUSTER_REPLY_STATUS,
+    CLUSTER_REPLY_INTEGER,
+    CLUSTER_REPLY_ERROR,
+};
 
 /* The answer to a COMMAND event. It leaves after all actions of the step are obeyed. */
 struct cluster_reply {
@@ -218,6 +226,9 @@ const char *cluster_my_id(const struct cluster *c);
 
 /* cluster_state as last announced by CLUSTER_STATE; false until the start-up delay has passed. */
 bool cluster_is_ok(const struct cluster *c);
+
+/* Keys of an earlier ownership are still being dropped: nothing may be imported into the slot. */
+bool cluster_slot_dropping(const struct cluster *c, slot_t slot);
 
 /* The bus port to listen on, and the port that peers are told. */
 uint16_t cluster_bus_port(const struct cluster_config *config);

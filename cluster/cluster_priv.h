@@ -10,6 +10,9 @@
 #include "base/rng.h"
 #include "cluster/cluster.h"
 
+/* Epochs in a file or a message beyond these are damage: there must be room to go on counting. */
+#define EPOCH_MAX (UINT64_MAX / 2)
+
 enum {
     NODE_BUCKETS = 1024, /* power of two */
     LINK_BUCKETS = 256,
@@ -134,6 +137,8 @@ struct cluster {
     uint8_t unclaimed[SLOT_BYTES]; /* the owner stopped claiming it: any claimer may take it */
     uint8_t lost[SLOT_BYTES];      /* SLOT_LOST to be said at the end of this step */
     bool any_lost;
+    uint8_t dropping[SLOT_BYTES];  /* lost, and the driver has not yet said that the keys are gone */
+    unsigned dropping_count;
 
     /* Epochs and votes: durable before they are spoken of. */
     uint64_t current_epoch;

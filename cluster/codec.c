@@ -217,7 +217,8 @@ enum err codec_check(struct slice m)
     if (m.size < CODEC_HEADER_SIZE || get32(m.data + AT_LENGTH) != m.size || get16(m.data + AT_VERSION) != VERSION)
         return ERR_PROTOCOL;
     get_id(m.data + AT_SENDER, sender);
-    if (!codec_id_valid(sender))
+    if (!codec_id_valid(sender) || get64(m.data + AT_CURRENT_EPOCH) > CODEC_EPOCH_MAX ||
+        get64(m.data + AT_CONFIG_EPOCH) > CODEC_EPOCH_MAX)
         return ERR_PROTOCOL;
     switch (get16(m.data + AT_TYPE)) {
     case CODEC_PING:
@@ -346,7 +347,7 @@ bool codec_read_update(struct slice m, struct codec_update *out)
     out->config_epoch = get64(p);
     get_id(p + 8, out->id);
     out->slots = p + 8 + CLUSTER_ID_SIZE;
-    return codec_id_valid(out->id);
+    return codec_id_valid(out->id) && out->config_epoch <= CODEC_EPOCH_MAX;
 }
 
 void codec_read_publish(struct slice m, struct codec_publish *out)

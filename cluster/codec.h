@@ -24,6 +24,9 @@ enum codec_type {
     CODEC_PUBLISH_SHARD = 10,
 };
 
+/* An epoch beyond this is damage: nobody counts that far, and whoever believed it could not count on. */
+#define CODEC_EPOCH_MAX (UINT64_MAX / 4)
+
 enum {
     CODEC_HEADER_SIZE = 2256,
     CODEC_GOSSIP_SIZE = 104,
@@ -97,12 +100,12 @@ void codec_read_header(struct slice message, struct codec_header *out);
 /* Entry `at` < header.count. False if the entry is unusable (no valid id) and must be skipped. */
 bool codec_read_gossip(struct slice message, unsigned at, struct codec_gossip *out);
 
-/* Calls forgotten(context, entry) for each forgotten-node extension; may be NULL. Texts that are no names read as "". */
+/* Calls forgotten(context, entry), if not NULL, for each forgotten-node extension. What is no name reads as "". */
 void codec_read_extensions(struct slice message, struct codec_extensions *out,
                            void (*forgotten)(void *context, const struct codec_forgotten *entry), void *context);
 
 bool codec_read_fail(struct slice message, char id[CLUSTER_ID_SIZE + 1]); /* false: no valid id */
-bool codec_read_update(struct slice message, struct codec_update *out);   /* false: no valid id */
+bool codec_read_update(struct slice message, struct codec_update *out);   /* false: no valid id or epoch */
 void codec_read_publish(struct slice message, struct codec_publish *out);
 
 /* ---- Writing: header first, then the body's parts in order, then codec_finish ---- */

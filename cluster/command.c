@@ -90,6 +90,16 @@ static struct node *known_node(struct cluster *c, struct slice id)
 
 /* ---- ADDSLOTS and its kin ---- */
 
+/* Keys of the time when this node owned the slot before must not be found among the new ones. */
+static bool refuse_dropping(struct cluster *c, slot_t slot)
+{
+    if (!bit_get(c->dropping, slot))
+        return false;
+    reply_error(c, "Slot %u still holds keys of the time before it was lost, which are being dropped. Try again later",
+                slot);
+    return true;
+}
+
 /* May each of first..last be added (or deleted), and is it named once only? */
 static bool check_assignable(struct cluster *c, uint8_t *named, slot_t first, slot_t last, bool del)
 {
@@ -102,6 +112,8 @@ static bool check_assignable(struct cluster *c, uint8_t *named, slot_t first, sl
             reply_error(c, "Slot %u is already busy", s);
             return false;
         }
+        if (!del && refuse_dropping(c, (slot_t)s))
+            return false;
         if (bit_get(named, s)) {
             reply_error(c, "Slot %u specified multiple times", s);
             return false;
@@ -217,7 +229,7 @@ static void set_importing(struct cluster *c, slot_t slot, struct slice id)
         reply_error(c, "I don't know about node %.*s", WORD(id));
     else if (node_is(n, NODE_REPLICA | NODE_HANDSHAKE) || n == c->myself)
         reply_error(c, "Target node is not a master");
-    else {
+    else if (!refuse_dropping(c, slot)) {
         slots_set_importing(c, slot, n);
         done(c);
     }
@@ -235,9 +247,12 @@ static void set_node(struct cluster *c, slot_t slot, struct slice id)
         return;
     }
     if (was_mine && n != me && has_keys) {
-        reply_error(c, "Can't assign hashslot %u to a different node while I still hold keys for this hash slot.", slot);
+        reply_error(c, "Can't assign hashslot %u to a different node while I still hold keys for this hash slot.",
+                    slot);
         return;
     }
+    if (n == me && refuse_dropping(c, slot))
+        return;
     if (!has_keys)
         slots_set_migrating(c, slot, NULL);
     slots_assign(c, slot, n);
@@ -373,6 +388,8 @@ static void reset(struct cluster *c, struct words w)
     while (c->node_count > 1)
         node_remove(c, c->nodes[c->node_count - 1]);
     handshake_forget_none(c);
+    for (unsigned s = 0; s < SLOTS; s++)
+        slots_set_dropping(c, (slot_t)s, false); /* there are no keys, or all are flushed */
     if (hard) {
         c->current_epoch = c->last_vote_epoch = me->config_epoch = 0;
         rng_hex(&c->rng, id, CLUSTER_ID_SIZE);

@@ -72,7 +72,7 @@ bool handshake_on_reply(struct cluster *c, struct link *l, const struct codec_he
         action_log(c, LOG_NOTICE, "Handshake with node %.40s (%s:%u) completed", n->id, n->ip, n->port);
         return true;
     }
-    /* Another node lives at this address now; the ping clock goes on, so it will be noticed if it does not come back. */
+    /* Another node lives at this address now. The ping clock goes on: it is noticed if it does not come back. */
     action_log(c, LOG_NOTICE, "Node %.40s does not answer at %s:%u, node %.40s does", n->id, n->ip, n->port, h->sender);
     node_set_flags(c, n, NODE_NOADDR, 0);
     node_set_address(c, n, "", 0, 0, 0);

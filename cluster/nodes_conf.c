@@ -1,10 +1,12 @@
 /*
  * nodes_conf.c - one node a line, then "vars".
  *
- *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link [slot | first-last | [slot->-id] | [slot-<-id]]...
- *   vars currentEpoch N lastVoteEpoch N
+ *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link part...
+ *   part: slot, first-last, [slot->-id] or [slot-<-id]
+ *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...]
  *
  * (1) What is printed loads to the same nodes, slots, marks, epochs and vote.
+ *     droppingSlots is ours; Redis skips variables that it does not know.
  * (2) Any text either loads or gives ERR_CORRUPT: exactly one myself, each id defined once, no slot out of range.
  */
 #include "cluster/nodes_conf.h"
@@ -45,7 +47,7 @@ static void print_slots(const struct cluster *c, const struct node *n, struct bu
     slot_t first, last;
 
     if (n->slot_count > 0)
-        while (slots_next_range(n, &next, &first, &last))
+        while (slots_next_range(n->slots, &next, &first, &last))
             buf_append_format(out, first == last ? " %u" : " %u-%u", first, last);
     if (n != c->myself || c->migrating_count + c->importing_count == 0)
         return;
@@ -79,6 +81,17 @@ void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool a
     print_slots(c, n, out);
 }
 
+static void print_dropping(const struct cluster *c, struct buf *out)
+{
+    const char *separator = "";
+    unsigned next = 0;
+    slot_t first, last;
+
+    buf_append_str(out, " droppingSlots ");
+    for (; slots_next_range(c->dropping, &next, &first, &last); separator = ",")
+        buf_append_format(out, first == last ? "%s%u" : "%s%u-%u", separator, first, last);
+}
+
 void nodes_conf_print(const struct cluster *c, struct buf *out)
 {
     for (size_t i = 0; i < c->node_count; i++) {
@@ -87,8 +100,11 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
         nodes_conf_print_node(c, c->nodes[i], true, false, out);
         buf_append_byte(out, '\n');
     }
-    buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu\n", (unsigned long long)c->current_epoch,
+    buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu", (unsigned long long)c->current_epoch,
                       (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
+    if (c->dropping_count > 0)
+        print_dropping(c, out);
+    buf_append_byte(out, '\n');
 }
 
 /* ---- Load ---- */
@@ -272,17 +288,38 @@ static bool parse_mark(struct cluster *c, struct node *n, struct slice text)
     return true;
 }
 
+/* slot, or first-last */
+static bool parse_range(struct slice text, uint16_t *first, uint16_t *last)
+{
+    struct slice rest = text, part;
+
+    if (!cut(&rest, '-', &part) || !parse_u16(part, SLOTS - 1, first))
+        return false;
+    *last = *first;
+    return !cut(&rest, '-', &part) || (parse_u16(part, SLOTS - 1, last) && rest.data == NULL && *last >= *first);
+}
+
+static bool parse_dropping(struct cluster *c, struct slice text)
+{
+    struct slice range;
+    uint16_t a, b;
+
+    while (cut(&text, ',', &range)) {
+        if (!parse_range(range, &a, &b))
+            return false;
+        for (unsigned s = a; s <= b; s++)
+            slots_set_dropping(c, (slot_t)s, true);
+    }
+    return true;
+}
+
 static bool parse_slots(struct cluster *c, struct node *n, struct slice text)
 {
-    struct slice rest = text, first, last;
     uint16_t a, b;
 
     if (text.data[0] == '[')
         return parse_mark(c, n, text);
-    if (!cut(&rest, '-', &first) || !parse_u16(first, SLOTS - 1, &a))
-        return false;
-    b = a;
-    if (cut(&rest, '-', &last) && (!parse_u16(last, SLOTS - 1, &b) || rest.data != NULL || b < a))
+    if (!parse_range(text, &a, &b))
         return false;
     if (node_is_master(n))
         for (unsigned s = a; s <= b; s++)
@@ -307,7 +344,8 @@ static bool parse_times(struct cluster *c, struct node *n, struct slice ping, st
     int64_t ping_ms, pong_ms;
     uint64_t value;
 
-    if (!num_parse_i64(ping, &ping_ms) || !num_parse_i64(pong, &pong_ms) || !num_parse_u64(epoch, &value))
+    if (!num_parse_i64(ping, &ping_ms) || !num_parse_i64(pong, &pong_ms) || !num_parse_u64(epoch, &value) ||
+        value > EPOCH_MAX)
         return false;
     /* What was outstanding then says nothing about now: the clocks start again at the first step. */
     n->ping_sent = ping_ms != 0 ? c->now : 0;
@@ -362,7 +400,14 @@ static enum err load_vars(struct cluster *c, struct slice rest)
     uint64_t value;
 
     while (next_word(&rest, &name)) {
-        if (!next_word(&rest, &text) || !num_parse_u64(text, &value))
+        if (!next_word(&rest, &text))
+            return corrupt("bad variable", name);
+        if (slice_equal(name, SLICE_LITERAL("droppingSlots"))) {
+            if (!parse_dropping(c, text))
+                return corrupt("bad variable", text);
+            continue;
+        }
+        if (!num_parse_u64(text, &value) || value > EPOCH_MAX)
             return corrupt("bad variable", name);
         if (slice_equal(name, SLICE_LITERAL("currentEpoch"))) {
             if (value > c->current_epoch)
@@ -403,5 +448,8 @@ enum err nodes_conf_load(struct cluster *c, struct slice text)
         else
             n->flags &= (uint16_t)~LOADED;
     }
+    for (size_t i = 0; i < c->node_count; i++) /* only now every master has its own */
+        if (c->nodes[i]->master != NULL)
+            node_set_shard_id(c, c->nodes[i], c->nodes[i]->master->shard_id);
     return OK;
 }

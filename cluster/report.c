@@ -180,7 +180,7 @@ static void append_shard_nodes(const struct cluster *c, const char *shard_id, bo
             continue;
         seen[i] = true;
         APPEND(r->nodes, r->node_count, describe(c, n));
-        while (n->slot_count > 0 && slots_next_range(n, &next, &range.first, &range.last))
+        while (n->slot_count > 0 && slots_next_range(n->slots, &next, &range.first, &range.last))
             APPEND(r->ranges, r->range_count, range);
     }
 }

@@ -13,8 +13,11 @@ void role_follow(struct cluster *c, struct node *master)
     role_manual_reset(c);
     slots_clear_marks(c);
     node_make_replica(c, c->myself, master);
-    memset(c->lost, 0, sizeof c->lost); /* the data set is replaced as a whole */
+    /* The data set is replaced as a whole. */
+    memset(c->lost, 0, sizeof c->lost);
+    memset(c->dropping, 0, sizeof c->dropping);
     c->any_lost = false;
+    c->dropping_count = 0;
     c->replicate_due = true;
     c->promote_due = false;
     c->state_due = true;

@@ -69,7 +69,8 @@ enum routing_verdict {
 };
 
 /* The order of checks of Redis Cluster. *node is set for ASK and MOVED: an index into map->nodes. */
-enum routing_verdict routing_decide(const struct cluster_map *map, const struct routing_request *request, uint16_t *node);
+enum routing_verdict routing_decide(const struct cluster_map *map, const struct routing_request *request,
+                                    uint16_t *node);
 
 /*
  * The error's text with its code and without "-" ("MOVED 12182 127.0.0.1:7001"); returns its length.

@@ -115,6 +115,18 @@ void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed)
     }
 }
 
+void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping)
+{
+    if (bit_get(c->dropping, slot) == dropping)
+        return;
+    if (dropping)
+        bit_set(c->dropping, slot);
+    else
+        bit_clear(c->dropping, slot);
+    c->dropping_count = dropping ? c->dropping_count + 1 : c->dropping_count - 1;
+    cluster_changed(c);
+}
+
 /* The first slot at or after s whose bit is `value`, or SLOTS. 64 bits at a time: byte order makes them one number. */
 static unsigned find_bit(const uint8_t *bits, unsigned s, bool value)
 {
@@ -133,14 +145,14 @@ static unsigned find_bit(const uint8_t *bits, unsigned s, bool value)
     return SLOTS;
 }
 
-bool slots_next_range(const struct node *n, unsigned *next, slot_t *first, slot_t *last)
+bool slots_next_range(const uint8_t *bits, unsigned *next, slot_t *first, slot_t *last)
 {
-    unsigned s = find_bit(n->slots, *next, true);
+    unsigned s = find_bit(bits, *next, true);
 
     if (s >= SLOTS)
         return false;
     *first = (slot_t)s;
-    *next = find_bit(n->slots, s, false);
+    *next = find_bit(bits, s, false);
     *last = (slot_t)(*next - 1);
     return true;
 }

@@ -26,7 +26,13 @@ static inline bool slots_unclaimed(const struct cluster *c, slot_t slot)
 }
 void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed);
 
-/* The next run of slots of n at or after *next; false at the end. *next is moved behind it. Start with *next = 0. */
-bool slots_next_range(const struct node *n, unsigned *next, slot_t *first, slot_t *last);
+/*
+ * Keys of a slot that was lost are being dropped by the driver. Until it says so, the slot may not come back here: old
+ * keys must not be found among new ones.
+ */
+void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping);
+
+/* The next run of set bits (of SLOT_BYTES) at or after *next, which starts at 0 and moves behind it; false at the end. */
+bool slots_next_range(const uint8_t *bits, unsigned *next, slot_t *first, slot_t *last);
 
 #endif

@@ -45,6 +45,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     if (owner == c->myself && cluster_slot_keys(c, slot) > 0) {
         bit_set(c->lost, slot);
         c->any_lost = true;
+        slots_set_dropping(c, slot, true);
     }
     if (owner != NULL && owner == claim->my_master)
         claim->taken++;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "engine/set/journal.h"
 #include "engine/set/set.h"
 #include "persistence/atomic_file.h"
 #include "persistence/vfs.h"
@@ -163,6 +164,12 @@ static void on_event(void *context, const struct cluster_event *event)
     cluster_service_step(context, event, NULL, NULL);
 }
 
+static void on_dropped(void *context, slot_t slot)
+{
+    cluster_service_step(context, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1},
+                         NULL, NULL);
+}
+
 /* ---- Life ---- */
 
 static enum err lock_files(struct cluster_service *s)
@@ -233,7 +240,8 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
         cluster_service_close(s);
         return e;
     }
-    s->drop = slot_drop_new(node_set(s->node));
+    s->drop = slot_drop_new(&(struct slot_drop_options){.set = node_set(s->node), .journal = node_journal(s->node),
+                                                        .dropped = on_dropped, .context = s});
     publish(s);
     node_set_route(s->node, route_gate, s);
     *out = s;
@@ -250,6 +258,7 @@ void cluster_service_close(struct cluster_service *s)
 {
     if (s == NULL)
         return;
+    slot_drop_stop(s->drop); /* it steps the core, which speaks to the bus */
     bus_close(s->bus);
     if (s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));

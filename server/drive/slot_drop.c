@@ -1,11 +1,15 @@
 /*
  * slot_drop.c - a queue of slots and the thread that empties them. Each deletion is logged as DEL.
+ *
+ * (1) `dropped` is said only when a scan found nothing more and the deletions are durable. A slot whose drop failed or
+ *     was stopped is not told: the core asks again at the next start.
  */
 #include "server/drive/slot_drop.h"
 
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/set/journal.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 
@@ -16,11 +20,13 @@
 enum { KEYS_PER_ROUND = 64 };
 
 struct slot_drop {
-    struct set *set;
+    /* Set once */
+    struct slot_drop_options options;
     pthread_t thread;
+
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool stopping;            /* Under lock */
+    bool stopping, joined;    /* Under lock; joined: by the owner */
     bool wanted[SLOTS];       /* Under lock */
     unsigned wanted_count;    /* Under lock */
 };
@@ -40,19 +46,18 @@ static void take(void *context, const struct obj *o)
 }
 
 /* Deletes some keys of the slot; *left tells whether there were any. */
-static enum err round_of(struct slot_drop *d, struct txn *t, slot_t slot, bool *left)
+static enum err round_of(struct slot_drop *d, struct txn *t, slot_t slot, bool *left, lsn_t *end)
 {
     struct timespec now;
     struct txn_options options = {.may_wait = true};
     struct keys keys = {0};
     uint64_t next;
-    lsn_t end;
     enum err e;
 
     clock_gettime(CLOCK_REALTIME, &now);
     options.now_ms = (msec_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     /* now 0: keys whose time has passed are taken too */
-    if ((e = set_scan(d->set, 0, slot, 0, KEYS_PER_ROUND, 0, take, &keys, &next)) != OK)
+    if ((e = set_scan(d->options.set, 0, slot, 0, KEYS_PER_ROUND, 0, take, &keys, &next)) != OK)
         goto done;
     *left = keys.count > 0;
     if (!*left)
@@ -72,24 +77,43 @@ static enum err round_of(struct slot_drop *d, struct txn *t, slot_t slot, bool *
     }
     txn_command_end(t, (struct slice){0}, NULL, 0);
     if (e == OK)
-        e = txn_commit(t, &end);
+        e = txn_commit(t, end);
     else
-        (void)!txn_commit(t, &end);
+        (void)!txn_commit(t, end);
     txn_end(t);
 done:
     buf_free(&keys.bytes);
     return e;
 }
 
+/* Empties one slot; false if it was stopped or failed. */
+static bool drop(struct slot_drop *d, struct txn *t, slot_t slot)
+{
+    const struct journal *journal = d->options.journal;
+    bool left = true, stopping = false;
+    lsn_t end = 0;
+    enum err e = OK;
+
+    while (left && !stopping && (e = round_of(d, t, slot, &left, &end)) == OK) {
+        pthread_mutex_lock(&d->lock);
+        stopping = d->stopping;
+        pthread_mutex_unlock(&d->lock);
+    }
+    if (e == OK && !left)
+        e = journal->sync(journal->context, end);
+    if (e != OK)
+        log_event(LOG_WARNING, "cluster: cannot drop the keys of slot %u: %s", slot, err_text());
+    return e == OK && !left;
+}
+
 static void *run(void *context)
 {
     struct slot_drop *d = context;
-    struct txn *t = txn_new(d->set, 3);
+    struct txn *t = txn_new(d->options.set, 3);
 
     pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
         slot_t slot = 0;
-        bool left = true;
 
         if (d->wanted_count == 0) {
             pthread_cond_wait(&d->wake, &d->lock);
@@ -99,44 +123,45 @@ static void *run(void *context)
             slot++;
         d->wanted[slot] = false;
         d->wanted_count--;
-        while (left && !d->stopping) {
-            enum err e;
-
-            pthread_mutex_unlock(&d->lock);
-            e = round_of(d, t, slot, &left);
-            if (e != OK) {
-                log_event(LOG_WARNING, "cluster: cannot drop the keys of slot %u: %s", slot, err_text());
-                left = false;
-            }
-            pthread_mutex_lock(&d->lock);
-        }
+        pthread_mutex_unlock(&d->lock);
+        if (drop(d, t, slot))
+            d->options.dropped(d->options.context, slot);
+        pthread_mutex_lock(&d->lock);
     }
     pthread_mutex_unlock(&d->lock);
     txn_free(t);
     return NULL;
 }
 
-struct slot_drop *slot_drop_new(struct set *set)
+struct slot_drop *slot_drop_new(const struct slot_drop_options *options)
 {
     struct slot_drop *d = calloc(1, sizeof *d);
 
     check(d != NULL);
-    d->set = set;
+    d->options = *options;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
     check(pthread_create(&d->thread, NULL, run, d) == 0);
     return d;
 }
 
-void slot_drop_free(struct slot_drop *d)
+void slot_drop_stop(struct slot_drop *d)
 {
-    if (d == NULL)
+    if (d == NULL || d->joined)
         return;
     pthread_mutex_lock(&d->lock);
     d->stopping = true;
     pthread_cond_signal(&d->wake);
     pthread_mutex_unlock(&d->lock);
     pthread_join(d->thread, NULL);
+    d->joined = true;
+}
+
+void slot_drop_free(struct slot_drop *d)
+{
+    if (d == NULL)
+        return;
+    slot_drop_stop(d);
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
     free(d);

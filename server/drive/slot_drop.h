@@ -1,5 +1,6 @@
 /*
- * slot_drop.h - removes the keys of slots that this node has lost, in small transactions on a thread of its own.
+ * slot_drop.h - removes the keys of slots that this node has lost, in small transactions on a thread of its own, and
+ * tells when the last key is gone and the log is synced so far.
  */
 #ifndef CAIRN_SERVER_DRIVE_SLOT_DROP_H
 #define CAIRN_SERVER_DRIVE_SLOT_DROP_H
@@ -7,11 +8,20 @@
 #include "base/err.h"
 #include "base/types.h"
 
-struct slot_drop;
+struct journal;
 struct set;
+struct slot_drop;
 
-struct slot_drop *slot_drop_new(struct set *set);
-void slot_drop_free(struct slot_drop *d); /* stops where it is */
+struct slot_drop_options {
+    struct set *set;
+    const struct journal *journal;
+    void (*dropped)(void *context, slot_t slot); /* on the thread of the drop, no lock held */
+    void *context;
+};
+
+struct slot_drop *slot_drop_new(const struct slot_drop_options *options);
+void slot_drop_stop(struct slot_drop *d); /* where it is; what is added later waits for the next start. Accepts NULL */
+void slot_drop_free(struct slot_drop *d);
 
 /* Any thread; returns at once. */
 void slot_drop_add(struct slot_drop *d, slot_t slot);

@@ -27,7 +27,16 @@ struct conn {
     struct conn *next_all;
 };
 
-enum event_type { EVENT_TICK, EVENT_SECOND, EVENT_ARRIVE, EVENT_UP, EVENT_FAILED, EVENT_DOWN, EVENT_MESSAGE, EVENT_RESTART };
+enum event_type {
+    EVENT_TICK,
+    EVENT_SECOND,
+    EVENT_ARRIVE,
+    EVENT_UP,
+    EVENT_FAILED,
+    EVENT_DOWN,
+    EVENT_MESSAGE,
+    EVENT_RESTART,
+};
 
 struct event {
     msec_t time;

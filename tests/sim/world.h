@@ -1,8 +1,8 @@
 /*
  * world.h - many cluster cores in one process: simulated time, links, crashes and restarts.
  *
- * Everything that happens follows from the seed. The world obeys the cores' actions as a driver must: in order, a synced
- * PERSIST before what stands behind it; and it crashes nodes between any two actions.
+ * Everything that happens follows from the seed. The world obeys the cores' actions as a driver must: in order, a
+ * synced PERSIST before what stands behind it; and it crashes nodes between any two actions.
  */
 #ifndef CAIRN_TESTS_SIM_WORLD_H
 #define CAIRN_TESTS_SIM_WORLD_H

@@ -162,7 +162,8 @@ void lab_pong(struct lab *l, struct peer *p)
 void lab_say_gossip(struct lab *l, struct peer *p, const struct peer *about, unsigned flags)
 {
     struct codec_header h = lab_header(p, CODEC_PING);
-    struct codec_gossip g = {.port = about->port, .bus_port = (uint16_t)(about->port + 10000), .flags = (uint16_t)flags};
+    struct codec_gossip g = {
+        .port = about->port, .bus_port = (uint16_t)(about->port + 10000), .flags = (uint16_t)flags};
     struct buf b = {0};
 
     memcpy(g.id, about->id, sizeof g.id);

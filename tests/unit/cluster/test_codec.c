@@ -49,14 +49,16 @@ static const struct row ping_rows[] = {
 /* A MEET of Redis 7.2.4, a master with slots 0-99, host name, node name and shard id. */
 static const struct row meet_rows[] = {
     {0x000, "52 43 6d 62 00 00 09 38 00 01 1e 1f 00 02 00 00"},
-    {0x028, "65 63 36 35 35 39 32 63 63 33 30 63 30 35 30 62 63 63 64 32 63 32 39 33 37 61 36 66 39 34 36 61 38 62 66 30 37 66 37 62"},
+    {0x028, "65 63 36 35 35 39 32 63 63 33 30 63 30 35 30 62 63 63 64 32"},
+    {0x03c, "63 32 39 33 37 61 36 66 39 34 36 61 38 62 66 30 37 66 37 62"},
     {0x050, "ff ff ff ff ff ff ff ff ff ff ff ff 0f"},
     {0x8a6, "00 03"},
     {0x8c6, "00 00 45 2f 00 11 01 04 00 00"},
     {0x8d0, "00 00 00 20 00 00 00 00 6e 6f 64 65 2d 61 2e 65 78 61 6d 70 6c 65 2e 63 6f 6d"},
     {0x8f0, "00 00 00 18 00 01 00 00 6d 79 2d 6e 6f 64 65 2d 31"},
     {0x908, "00 00 00 30 00 03 00 00"},
-    {0x910, "66 32 66 30 33 33 64 36 37 38 30 39 32 31 65 38 37 63 65 62 66 66 31 66 32 38 32 65 66 66 38 63 63 36 63 30 65 32 39 36"},
+    {0x910, "66 32 66 30 33 33 64 36 37 38 30 39 32 31 65 38 37 63 65 62"},
+    {0x924, "66 66 31 66 32 38 32 65 66 66 38 63 63 36 63 30 65 32 39 36"},
     {0, NULL},
 };
 
@@ -295,6 +297,9 @@ START_TEST(codec__refuses_every_wrong_length_and_version)
     ck_assert_int_eq(codec_check(slice_of(bytes, PING_SIZE)), ERR_PROTOCOL);
     captured_ping(bytes);
     bytes[9] = 2;
+    ck_assert_int_eq(codec_check(slice_of(bytes, PING_SIZE)), ERR_PROTOCOL);
+    captured_ping(bytes);
+    bytes[16] = 0x80; /* an epoch from which nobody could count on */
     ck_assert_int_eq(codec_check(slice_of(bytes, PING_SIZE)), ERR_PROTOCOL);
     captured_ping(bytes);
     bytes[40] = '\n'; /* the sender's id */

@@ -22,7 +22,9 @@ static void expect(struct lab *l, const struct line *lines, size_t count)
     for (size_t i = 0; i < count; i++)
         ck_assert_str_eq(lab_reply(l, lines[i].type, lines[i].words), lines[i].reply);
 }
-#define EXPECT(l, ...) expect((l), (const struct line[]){__VA_ARGS__}, sizeof((const struct line[]){__VA_ARGS__}) / sizeof(struct line))
+#define EXPECT(l, ...)                              \
+    expect((l), (const struct line[]){__VA_ARGS__}, \
+           sizeof((const struct line[]){__VA_ARGS__}) / sizeof(struct line))
 
 START_TEST(addslots__refusals_change_nothing)
 {
@@ -97,7 +99,8 @@ START_TEST(setslot__has_the_texts_of_redis)
            {CLUSTER_CMD_SETSLOT, "1 node " A40,
             "ERR Can't assign hashslot 1 to a different node while I still hold keys for this hash slot."},
            {CLUSTER_CMD_SETSLOT, "16384 stable", "ERR Invalid or out of range slot"},
-           {CLUSTER_CMD_SETSLOT, "1 fly", "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"},
+           {CLUSTER_CMD_SETSLOT, "1 fly",
+            "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"},
            {CLUSTER_CMD_SETSLOT, "1 stable x",
             "ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP"});
     lab_close(&l);
@@ -154,7 +157,8 @@ START_TEST(claim_event__takes_the_slots_with_a_new_epoch_durable_before_it_is_to
 
     lab_open(&l);
     lab_peer(&l, 0, 'a', 7, 100, 199);
-    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_CLAIM, .slots = slots, .slot_count = 2, .epoch_above = 20});
+    lab_step(&l, &(struct cluster_event){
+                     .type = CLUSTER_EVENT_CLAIM, .slots = slots, .slot_count = 2, .epoch_above = 20});
     ck_assert_ptr_eq(l.core->owner[101], l.core->myself);
     ck_assert_uint_eq(l.core->myself->config_epoch, 21);
     persist = lab_action(&l, CLUSTER_PERSIST, 0);
@@ -267,9 +271,10 @@ END_TEST
 START_TEST(start__keys_in_slots_of_others_are_marked_importing_and_in_nobodys_claimed)
 {
     struct lab l;
-    static const char file[] = "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :7000@17000 myself,master - 0 0 1 connected 0-9\n"
-                               A40 " 10.0.0.1:7001@17001 master - 0 0 2 connected 100-199\n"
-                               "vars currentEpoch 2 lastVoteEpoch 0\n";
+    static const char file[] =
+        "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :7000@17000 myself,master - 0 0 1 connected 0-9\n"
+        A40 " 10.0.0.1:7001@17001 master - 0 0 2 connected 100-199\n"
+        "vars currentEpoch 2 lastVoteEpoch 0\n";
 
     memset(&l, 0, sizeof l);
     l.keys[5] = l.keys[50] = l.keys[150] = 1;
@@ -297,7 +302,8 @@ START_TEST(nodes__shows_each_node_in_redis_columns)
     lab_reply(&l, CLUSTER_CMD_ADDSLOTS, "1 2 7");
     report_nodes(l.core, false, &out);
     buf_append_byte(&out, '\0');
-    snprintf(line, sizeof line, "%s 10.0.0.100:7000@17000 myself,master - 0 0 0 connected 1-2 7\n", cluster_my_id(l.core));
+    snprintf(line, sizeof line, "%s 10.0.0.100:7000@17000 myself,master - 0 0 0 connected 1-2 7\n",
+             cluster_my_id(l.core));
     ck_assert_ptr_nonnull(strstr((char *)out.data, line));
     snprintf(line, sizeof line, A40 " 10.0.0.1:7001@17001 master - 0 %lld 3 connected 100-199\n",
              (long long)node_find(l.core, A40)->pong_received);
@@ -407,7 +413,8 @@ START_TEST(routing__answers_in_the_order_of_redis)
     ck_assert_str_eq(route(&l, (struct routing_request){.slot = 100}), "MOVED 100 10.0.0.1:7001");
     ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7}), "look up");
     ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7, .migrate = true}), "serve");
-    ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7, .keys_looked_up = true, .keys_distinct = 1}), "serve");
+    ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7, .keys_looked_up = true, .keys_distinct = 1}),
+                     "serve");
     ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7, .keys_looked_up = true, .keys_distinct = 2,
                                                         .keys_missing = 2}), "ASK 7 10.0.0.1:7001");
     ck_assert_str_eq(route(&l, (struct routing_request){.slot = 7, .keys_looked_up = true, .keys_distinct = 2,

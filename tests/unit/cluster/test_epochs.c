@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define A40 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 /* Whether a synced PERSIST stands in front of the first SEND of this type. */
 static bool persisted_before(const struct lab *l, enum codec_type type)
 {
@@ -178,6 +180,55 @@ START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
     ck_assert_uint_eq(lost->slot, 150);
     ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 1));
     ck_assert(persist != NULL && persist->sync && persist < map && map < lost);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone)
+{
+    struct lab l;
+    struct peer *a;
+    slot_t slot = 150;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    a = lab_peer(&l, 0, 'a', 5, 300, 399);
+    l.keys[150] = 7;
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " droppingSlots 150\n", 19));
+    ck_assert_ptr_nonnull(strstr(lab_reply(&l, CLUSTER_CMD_SETSLOT, "150 importing " A40),
+                                 "ERR Slot 150 still holds keys"));
+    l.keys[150] = 0;
+    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1});
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "150 importing " A40), "OK");
+    ck_assert_ptr_null(memmem(l.persisted.data, l.persisted.size, "droppingSlots", 13));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(dropping__goes_on_after_a_crash)
+{
+    struct lab l, again = {0};
+    struct peer *a;
+    char *file;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    a = lab_peer(&l, 0, 'a', 5, 300, 399);
+    l.keys[150] = l.keys[151] = 7;
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    file = strndup((char *)l.persisted.data, l.persisted.size);
+    again.keys[151] = 3; /* 150 was done, 151 half done */
+    lab_open_with(&again, file, false);
+    ck_assert_uint_eq(lab_action(&again, CLUSTER_SLOT_LOST, 0)->slot, 151);
+    ck_assert_ptr_null(lab_action(&again, CLUSTER_SLOT_LOST, 1));
+    ck_assert(!cluster_slot_dropping(again.core, 150));
+    ck_assert(cluster_slot_dropping(again.core, 151));
+    ck_assert_ptr_null(again.core->importing[151]);
+    free(file);
+    lab_close(&again);
     lab_close(&l);
 }
 END_TEST
@@ -377,6 +428,8 @@ int main(void)
     tcase_add_test(tests, update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer);
     tcase_add_test(tests, update_rule__a_mark_is_forgotten_when_the_owner_claims_again);
     tcase_add_test(tests, update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map);
+    tcase_add_test(tests, dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone);
+    tcase_add_test(tests, dropping__goes_on_after_a_crash);
     tcase_add_test(tests, update_rule__a_slot_being_imported_changes_only_by_command);
     tcase_add_test(tests, update_message__counts_only_with_a_newer_epoch);
     tcase_add_test(tests, role__a_master_that_becomes_a_replica_loses_its_slots);

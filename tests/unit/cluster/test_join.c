@@ -85,7 +85,8 @@ START_TEST(ping__from_an_unknown_node_is_answered_but_changes_nothing)
     memset(stranger.id, 'c', CLUSTER_ID_SIZE);
     memset(stranger.slots, 0xff, sizeof stranger.slots);
     stranger.in = CLUSTER_LINK_INBOUND | 99;
-    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_LINK_ACCEPTED, .link = stranger.in, .peer_ip = "10.0.0.7"});
+    lab_step(&l, &(struct cluster_event){
+                     .type = CLUSTER_EVENT_LINK_ACCEPTED, .link = stranger.in, .peer_ip = "10.0.0.7"});
     lab_say(&l, &stranger, CODEC_PING);
     ck_assert_ptr_nonnull(lab_sent(&l, CODEC_PONG, 0));
     ck_assert_uint_eq(l.core->node_count, 2);

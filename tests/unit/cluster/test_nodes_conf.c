@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define A40 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const char redis_7_0[] =
     "d8ae1f8b3cbc8b6321fc874842138584442a3f5a 127.0.0.1:7805@17805 slave bf5ec4cbec9e6864b6197e9410932be7c220fe65 0 "
     "1795227791056 2 connected\n"
@@ -92,8 +94,8 @@ START_TEST(nodes_conf__what_is_printed_loads_to_the_same_text)
     b->master = a;
     lab_say(&l, b, CODEC_PING);
     ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_ADDSLOTS, "1 2 3 7 9 16383"), "OK");
-    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "7 migrating aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), "OK");
-    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "150 importing aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), "OK");
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "7 migrating " A40), "OK");
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "150 importing " A40), "OK");
     ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, ""), "BUMPED 4");
     buf_append_byte(&l.persisted, '\0');
     ck_assert_ptr_nonnull(strstr((char *)l.persisted.data, " 1-3 7 9 16383 [7->-aaaaaaaa"));
