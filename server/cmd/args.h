@@ -40,6 +40,23 @@ static inline enum err arg_count(struct call *c, size_t i, int64_t *out)
     return OK;
 }
 
+/* The timeout of a blocking command: seconds, with a fraction, as milliseconds; 0: for ever. */
+static inline enum err arg_timeout(struct call *c, size_t i, msec_t *out)
+{
+    double seconds;
+
+    if (!num_parse_double(c->argv[i], &seconds))
+        return reply_error(c, "ERR timeout is not a float or out of range");
+    if (seconds < 0)
+        return reply_error(c, "ERR timeout is negative");
+    if (seconds > (double)(INT64_MAX / 1000 / 2))
+        return reply_error(c, "ERR timeout is out of range");
+    *out = (msec_t)(seconds * 1000);
+    if (*out == 0 && seconds > 0)
+        *out = 1;
+    return OK;
+}
+
 /* A reply that is written while rows are read is taken back when a read fails: ERR_COLD must leave nothing behind. */
 static inline size_t reply_mark(const struct call *c)
 {

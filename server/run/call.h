@@ -45,4 +45,7 @@ static inline enum err call_block(struct call *c, msec_t timeout_ms)
     return ERR_AGAIN;
 }
 
+/* True while a client that has waited is served: then a key of another type is no error, the wait goes on. */
+bool call_was_blocked(const struct call *c);
+
 #endif

@@ -111,6 +111,11 @@ void execute_keys_end(struct executor *x)
     x->slot_count = kept;
 }
 
+bool call_was_blocked(const struct call *c)
+{
+    return c->session->waiter != NULL;
+}
+
 /* ---- Checks ---- */
 
 enum err gate_refuse(const struct gate *g, const char *format, ...)
