@@ -97,6 +97,13 @@ static struct tls_options tls(struct config *c)
                                 .client_auth = (int)config_int(c, "tls-auth-clients")};
 }
 
+enum wal_fsync options_fsync(struct config *c)
+{
+    static const enum wal_fsync policies[] = {WAL_FSYNC_EVERYSEC, WAL_FSYNC_ALWAYS, WAL_FSYNC_NO}; /* as in the table */
+
+    return policies[config_int(c, "appendfsync")];
+}
+
 void options_from(struct options *o, struct config *c)
 {
     char **words = NULL;
@@ -120,7 +127,7 @@ void options_from(struct options *o, struct config *c)
                           .retain_bytes = (uint64_t)config_int(c, "wal-retention-bytes"),
                           .retain_ms = config_int(c, "wal-retention-seconds") * 1000,
                           .disk_free_min = (uint64_t)config_int(c, "disk-free-min"),
-                          .fsync = (enum wal_fsync)config_int(c, "appendfsync"),
+                          .fsync = options_fsync(c),
                           .limits = options_limits(c),
                           .daemonize = config_bool(c, "daemonize"),
                           .pid_file = text(c, "pidfile"),

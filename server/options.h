@@ -48,5 +48,6 @@ void options_from(struct options *o, struct config *c);
 /* The parts that CONFIG SET may change later. */
 struct client_limits options_limits(struct config *c);
 void options_cluster(struct config *c, struct cluster_config *out);
+enum wal_fsync options_fsync(struct config *c);
 
 #endif

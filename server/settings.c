@@ -34,7 +34,7 @@ static enum err limits(void *context, struct config *c)
 
 static enum err fsync_policy(void *context, struct config *c)
 {
-    wal_fsync_policy_set(node_wal(context), (enum wal_fsync)config_int(c, "appendfsync"));
+    wal_fsync_policy_set(node_wal(context), options_fsync(c));
     return OK;
 }
 

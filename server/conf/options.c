@@ -1,40 +1,48 @@
 /*
  * options.c - the table of all settings: names, units, defaults and bounds as in Redis 7.2, then Cairn's own.
+ *
+ * The numbers of enums are indexes of their words, which stand in the order in which Redis' error messages name them.
  */
-#include "server/conf/config.h"
+#include "server/conf/shape.h"
 
 #define MB INT64_C(1048576)
 #define ANY INT64_MAX
 
 static const char *const yes_no[] = {"no", "yes", NULL};
-static const char *const fsync_words[] = {"always", "everysec", "no", NULL};
+static const char *const fsync_words[] = {"everysec", "always", "no", NULL};
 static const char *const level_words[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
-static const char *const policy_words[] = {"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru",
-                                           "volatile-lfu", "volatile-random", "volatile-ttl", NULL};
+static const char *const policy_words[] = {"volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+                                           "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction", NULL};
 static const char *const endpoint_words[] = {"ip", "hostname", "unknown-endpoint", NULL};
-static const char *const supervised_words[] = {"no", "systemd", "upstart", "auto", NULL};
-static const char *const diskless_words[] = {"disabled", "on-empty-db", "swapdb", "flush-before-load", NULL};
+static const char *const supervised_words[] = {"upstart", "systemd", "auto", "no", NULL};
+static const char *const diskless_words[] = {"disabled", "on-empty-db", "swapdb", NULL};
 static const char *const tls_client_words[] = {"no", "yes", "optional", NULL};
 static const char *const local_words[] = {"no", "yes", "local", NULL};
 static const char *const sanitize_words[] = {"no", "yes", "clients", NULL};
 static const char *const oom_words[] = {"no", "yes", "relative", "absolute", NULL};
 static const char *const pubsub_words[] = {"allchannels", "resetchannels", NULL};
-static const char *const facility_words[] = {"user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7", NULL};
+static const char *const facility_words[] = {"user",   "local0", "local1", "local2", "local3",
+                                             "local4", "local5", "local6", "local7", NULL};
+static const char *const propagation_words[] = {"ignore", "panic", "panic-on-replicas", NULL};
 
-#define B(name, alias, flags, standard, help) {name, alias, OPTION_BOOL, flags, standard, 0, 1, yes_no, help}
-#define I(name, alias, flags, standard, least, most, help) {name, alias, OPTION_INT, flags, standard, least, most, 0, help}
-#define M(name, alias, flags, standard, least, most, help) {name, alias, OPTION_MEMORY, flags, standard, least, most, 0, help}
-#define E(name, alias, flags, standard, words, help) {name, alias, OPTION_ENUM, flags, standard, 0, 0, words, help}
-#define S(name, alias, flags, standard, help) {name, alias, OPTION_STRING, flags, standard, 0, 0, 0, help}
-#define L(name, alias, flags, standard, help) {name, alias, OPTION_LIST, flags, standard, 0, 0, 0, help}
+#define B(name, alias, flags, standard, help) {name, alias, OPTION_BOOL, flags, standard, 0, 1, yes_no, help, NULL}
+#define I(name, alias, flags, standard, least, most, help) \
+    {name, alias, OPTION_INT, flags, standard, least, most, NULL, help, NULL}
+#define M(name, alias, flags, standard, least, most, help) \
+    {name, alias, OPTION_MEMORY, flags, standard, least, most, NULL, help, NULL}
+#define E(name, alias, flags, standard, words, help) {name, alias, OPTION_ENUM, flags, standard, 0, 0, words, help, NULL}
+#define S(name, alias, flags, standard, help) {name, alias, OPTION_STRING, flags, standard, 0, 0, NULL, help, NULL}
+#define L(name, alias, flags, standard, help) {name, alias, OPTION_LIST, flags, standard, 0, 0, NULL, help, NULL}
+/* With a shape of its own: see shape.h. */
+#define Z(name, type, flags, standard, shape, help) {name, NULL, type, flags, standard, 0, INT32_MAX, NULL, help, shape}
 
-enum { IMM = OPTION_IMMUTABLE, ACC = OPTION_ACCEPTED };
+enum { IMM = OPTION_IMMUTABLE, ACC = OPTION_ACCEPTED, MANY = OPTION_MANY | OPTION_HIDDEN | OPTION_IMMUTABLE };
 
 const struct option options[] = {
     /* Network */
     I("port", NULL, IMM, "6379", 0, 65535, "client port, plain text; 0: none"),
-    L("bind", NULL, IMM, "* -::*", "addresses to listen on; a leading - makes one optional"),
-    L("bind-source-addr", NULL, 0, "", "address that outgoing connections come from"),
+    Z("bind", OPTION_LIST, IMM, "* -::*", shape_bind, "addresses to listen on; a leading - makes one optional"),
+    S("bind-source-addr", NULL, 0, "", "address that outgoing connections come from"),
     B("protected-mode", NULL, 0, "yes", "without a password, only loopback clients are served"),
     I("tcp-backlog", NULL, IMM, "511", 0, INT32_MAX, "connections waiting to be accepted"),
     I("timeout", NULL, 0, "0", 0, INT32_MAX, "seconds of silence after which a client is closed; 0: never"),
@@ -44,10 +52,11 @@ const struct option options[] = {
     I("maxclients", NULL, 0, "10000", 1, UINT32_MAX, "connections at most"),
     M("proto-max-bulk-len", NULL, 0, "512mb", MB, ANY, "longest string or argument"),
     M("client-query-buffer-limit", NULL, 0, "1gb", MB, ANY, "longest request a client may build up"),
-    L("client-output-buffer-limit", NULL, 0, "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+    Z("client-output-buffer-limit", OPTION_LIST, 0,
+      "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", shape_output_limits,
       "class, hard limit, soft limit, seconds"),
-    S("maxmemory-clients", NULL, 0, "0", "buffers of all clients together, bytes or percent; 0: no limit"),
-    S("socket-mark-id", NULL, ACC | IMM, "0", "accepted"),
+    Z("maxmemory-clients", OPTION_STRING, 0, "0", shape_memory_or_percent, "buffers of all clients together, bytes or percent; 0: no limit"),
+    I("socket-mark-id", NULL, ACC | IMM, "0", 0, UINT32_MAX, "accepted"),
     /* TLS */
     I("tls-port", NULL, IMM, "0", 0, 65535, "client port, TLS; 0: none"),
     S("tls-cert-file", NULL, 0, "", "server certificate, PEM"),
@@ -79,31 +88,32 @@ const struct option options[] = {
     S("syslog-ident", NULL, IMM | ACC, "redis", "accepted"),
     E("syslog-facility", NULL, IMM | ACC, "local0", facility_words, "accepted"),
     B("crash-log-enabled", NULL, ACC, "yes", "accepted"),
-    B("crash-memcheck-enabled", NULL, ACC | IMM, "yes", "accepted"),
+    B("crash-memcheck-enabled", NULL, ACC, "yes", "accepted"),
     I("databases", NULL, IMM, "16", 1, 16384, "logical databases; a cluster node uses database 0 only"),
     B("always-show-logo", NULL, IMM | ACC, "no", "accepted"),
     B("set-proc-title", NULL, IMM | ACC, "yes", "accepted"),
     S("proc-title-template", NULL, ACC, "{title} {listen-addr} {server-mode}", "accepted"),
     S("locale-collate", NULL, ACC, "", "accepted"),
-    S("dir", NULL, OPTION_PROTECTED, "./", "data folder"),
-    I("hz", NULL, 0, "10", 1, 500, "background cycles a second"),
+    S("dir", NULL, OPTION_PROTECTED | IMM, ".", "data folder; made if it is missing"),
+    Z("hz", OPTION_INT, 0, "10", shape_hz, "background cycles a second, 1 to 500"),
     B("dynamic-hz", NULL, ACC, "yes", "accepted"),
     E("enable-protected-configs", NULL, IMM, "no", local_words, "CONFIG SET of protected settings"),
     E("enable-debug-command", NULL, IMM, "no", local_words, "DEBUG"),
     E("enable-module-command", NULL, IMM | ACC, "no", local_words, "there are no modules"),
-    L("rename-command", NULL, IMM | OPTION_MANY, "", "old name, new name (\"\" disables it)"),
-    L("loadmodule", NULL, IMM | OPTION_MANY | ACC, "", "there are no modules"),
+    Z("rename-command", OPTION_LIST, MANY, "", shape_two_words, "a command's old and new name; \"\" disables it"),
+    Z("loadmodule", OPTION_LIST, MANY, "", shape_refused, "refused: there are no modules"),
     S("ignore-warnings", NULL, ACC, "", "accepted"),
+    E("propagation-error-behavior", NULL, ACC, "ignore", propagation_words, "accepted"),
     /* Security */
     S("requirepass", NULL, 0, "", "password of the default user"),
     S("aclfile", NULL, IMM, "", "file of users"),
-    I("acllog-max-len", NULL, 0, "128", 0, INT32_MAX, "entries of ACL LOG"),
+    I("acllog-max-len", NULL, 0, "128", 0, ANY, "entries of ACL LOG"),
     E("acl-pubsub-default", NULL, 0, "resetchannels", pubsub_words, "channels of a new user"),
-    L("user", NULL, IMM | OPTION_MANY, "", "a user with its rules"),
+    L("user", NULL, MANY, "", "a user with its rules"),
     /* Durability */
     B("appendonly", NULL, 0, "yes", "the log; always on"),
-    S("appendfilename", NULL, IMM | ACC, "appendonly.aof", "accepted: the log has its own file names"),
-    S("appenddirname", NULL, IMM | ACC, "appendonlydir", "accepted: the log has its own folder"),
+    Z("appendfilename", OPTION_STRING, IMM | ACC, "appendonly.aof", shape_file_name, "accepted: the log has its own file names"),
+    Z("appenddirname", OPTION_STRING, IMM | ACC, "appendonlydir", shape_file_name, "accepted: the log has its own folder"),
     E("appendfsync", NULL, 0, "everysec", fsync_words, "when the log is synced"),
     B("no-appendfsync-on-rewrite", NULL, ACC, "no", "accepted"),
     I("auto-aof-rewrite-percentage", NULL, ACC, "100", 0, INT32_MAX, "accepted"),
@@ -113,8 +123,8 @@ const struct option options[] = {
     B("aof-timestamp-enabled", NULL, ACC, "no", "accepted: frames carry their time"),
     B("aof-rewrite-incremental-fsync", NULL, ACC, "yes", "accepted"),
     B("aof-disable-auto-gc", NULL, ACC, "no", "accepted"),
-    L("save", NULL, ACC, "3600 1 300 100 60 10000", "accepted: nothing depends on snapshots"),
-    S("dbfilename", NULL, OPTION_PROTECTED, "dump.rdb", "name of RDB files"),
+    Z("save", OPTION_LIST, ACC, "3600 1 300 100 60 10000", shape_save, "accepted: nothing depends on snapshots"),
+    Z("dbfilename", OPTION_STRING, OPTION_PROTECTED, "dump.rdb", shape_file_name, "name of RDB files"),
     B("rdbcompression", NULL, ACC, "yes", "accepted"),
     B("rdbchecksum", NULL, ACC | IMM, "yes", "accepted"),
     B("rdb-del-sync-files", NULL, ACC, "no", "accepted"),
@@ -124,8 +134,8 @@ const struct option options[] = {
     B("stop-writes-on-bgsave-error", NULL, ACC, "yes", "accepted"),
     E("sanitize-dump-payload", NULL, ACC, "no", sanitize_words, "payloads are always checked"),
     I("shutdown-timeout", NULL, 0, "10", 0, INT32_MAX, "seconds to wait for replicas"),
-    S("shutdown-on-sigint", NULL, ACC, "default", "accepted"),
-    S("shutdown-on-sigterm", NULL, ACC, "default", "accepted"),
+    Z("shutdown-on-sigint", OPTION_LIST, ACC, "default", shape_shutdown, "accepted: a stop by signal always drains"),
+    Z("shutdown-on-sigterm", OPTION_LIST, ACC, "default", shape_shutdown, "accepted: a stop by signal always drains"),
     /* Memory */
     M("maxmemory", NULL, 0, "0", 0, ANY, "budget of working set, caches and write buffers; 0: half of the machine"),
     E("maxmemory-policy", NULL, ACC, "noeviction", policy_words, "nothing is evicted from the data set"),
@@ -149,7 +159,7 @@ const struct option options[] = {
     B("lazyfree-lazy-user-del", NULL, ACC, "no", "freeing is always in the background"),
     B("lazyfree-lazy-user-flush", NULL, ACC, "no", "freeing is always in the background"),
     E("oom-score-adj", NULL, ACC, "no", oom_words, "accepted"),
-    L("oom-score-adj-values", NULL, ACC, "0 200 800", "accepted"),
+    Z("oom-score-adj-values", OPTION_LIST, ACC, "0 200 800", shape_oom_scores, "accepted"),
     B("disable-thp", NULL, ACC | IMM, "yes", "accepted"),
     I("tracking-table-max-keys", NULL, 0, "1000000", 0, ANY, "keys remembered for client side caching"),
     /* Encodings, as OBJECT ENCODING reports them */
@@ -170,12 +180,12 @@ const struct option options[] = {
     I("slowlog-max-len", NULL, 0, "128", 0, ANY, "entries of the slow log"),
     I("latency-monitor-threshold", NULL, 0, "0", 0, ANY, "milliseconds from which LATENCY records; 0: off"),
     B("latency-tracking", NULL, 0, "yes", "latency per command"),
-    L("latency-tracking-info-percentiles", NULL, 0, "50 99 99.9", "percentiles INFO shows"),
-    S("notify-keyspace-events", NULL, 0, "", "classes of keyspace events"),
+    Z("latency-tracking-info-percentiles", OPTION_LIST, 0, "50 99 99.9", shape_percentiles, "percentiles INFO shows"),
+    Z("notify-keyspace-events", OPTION_STRING, 0, "", shape_notify, "classes of keyspace events"),
     /* Scripts */
     I("lua-time-limit", "busy-reply-threshold", 0, "5000", 0, ANY, "milliseconds after which a script is busy"),
     /* Replication */
-    L("replicaof", "slaveof", IMM, "", "host and port of the master"),
+    {"replicaof", "slaveof", OPTION_LIST, IMM, "", 0, 0, NULL, "host and port of the master", shape_master},
     S("masterauth", NULL, 0, "", "password for the master"),
     S("masteruser", NULL, 0, "", "user for the master"),
     B("replica-serve-stale-data", "slave-serve-stale-data", 0, "yes", "answer while the master is away"),
@@ -207,10 +217,11 @@ const struct option options[] = {
     I("cluster-announce-port", NULL, 0, "0", 0, 65535, "client port told to the others"),
     I("cluster-announce-tls-port", NULL, 0, "0", 0, 65535, "TLS port told to the others"),
     I("cluster-announce-bus-port", NULL, 0, "0", 0, 65535, "bus port told to the others"),
-    S("cluster-announce-hostname", NULL, 0, "", "host name told to the others"),
-    S("cluster-announce-human-nodename", NULL, 0, "", "name told to the others"),
+    Z("cluster-announce-hostname", OPTION_STRING, 0, "", shape_hostname, "host name told to the others"),
+    Z("cluster-announce-human-nodename", OPTION_STRING, 0, "", shape_node_name, "name told to the others"),
     E("cluster-preferred-endpoint-type", NULL, 0, "ip", endpoint_words, "what redirects show"),
-    I("cluster-replica-validity-factor", "cluster-slave-validity-factor", 0, "10", 0, INT32_MAX, "how stale a candidate may be"),
+    I("cluster-replica-validity-factor", "cluster-slave-validity-factor", 0, "10", 0, INT32_MAX,
+      "how stale a candidate may be"),
     I("cluster-migration-barrier", NULL, 0, "1", 0, INT32_MAX, "replicas that a master keeps"),
     B("cluster-allow-replica-migration", NULL, 0, "yes", "replicas move to masters without one"),
     B("cluster-require-full-coverage", NULL, 0, "yes", "all slots must be served"),

@@ -3,22 +3,27 @@
  */
 #include "server/conf/config_priv.h"
 
-#include "base/check.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { FILE_BYTES_MAX = 16 << 20, INCLUDE_DEPTH_MAX = 16 };
+#include "base/check.h"
+#include "server/conf/shape.h"
+
+enum { FILE_BYTES_MAX = 16 << 20, FILE_CHUNK_BYTES = 16 << 10, INCLUDE_DEPTH_MAX = 16 };
 
 /* ---- Words ---- */
 
 static int hex_digit(int c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static void word_add(char ***words, size_t *count, struct buf *word)
@@ -26,7 +31,8 @@ static void word_add(char ***words, size_t *count, struct buf *word)
     *words = realloc(*words, (*count + 1) * sizeof **words);
     check(*words != NULL);
     buf_append_byte(word, 0);
-    (*words)[(*count)++] = strdup((const char *)word->data);
+    (*words)[*count] = strdup((const char *)word->data);
+    check((*words)[(*count)++] != NULL);
     buf_clear(word);
 }
 
@@ -47,10 +53,10 @@ static bool quoted(struct slice line, size_t *at, char quote, struct buf *word)
             buf_append_byte(word, (uint8_t)(hex_digit(s[i + 2]) << 4 | hex_digit(s[i + 3])));
             i += 3;
         } else {
-            const char *escape = strchr("n\nr\rt\tb\ba\a", s[++i]);
-            bool known = escape != NULL && s[i] != '\0' && strchr("nrtba", s[i]) != NULL;
+            static const char names[] = "nrtba", bytes[] = "\n\r\t\b\a";
+            const char *known = s[++i] != '\0' ? strchr(names, s[i]) : NULL;
 
-            buf_append_byte(word, (uint8_t)(known ? escape[1] : s[i]));
+            buf_append_byte(word, (uint8_t)(known != NULL ? bytes[known - names] : s[i]));
         }
     }
     if (i == line.size)
@@ -97,125 +103,76 @@ enum err config_split(struct slice line, char ***words, size_t *count)
 
 /* ---- One directive ---- */
 
-static void word_append(struct buf *out, const char *word)
+/* What a line adds to: the lines before it. */
+static bool adds(struct config *c, size_t option)
 {
-    bool plain = word[0] != '\0';
+    const struct option *o = &options[option];
 
-    for (const char *p = word; *p != '\0'; p++)
-        plain &= !isspace((unsigned char)*p) && *p != '"' && *p != '\'' && *p != '\\';
-    if (out->size > 0)
-        buf_append_byte(out, ' ');
-    if (plain) {
-        buf_append_str(out, word);
-        return;
-    }
-    buf_append_byte(out, '"');
-    for (const char *p = word; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\')
-            buf_append_byte(out, '\\');
-        buf_append_byte(out, (uint8_t)*p);
-    }
-    buf_append_byte(out, '"');
-}
-
-/* Each class of client-output-buffer-limit replaces its own four words of the list. */
-static enum err output_limits(struct config *c, size_t option, char **words, size_t count, struct buf *out)
-{
-    struct buf old = {0};
-    char **have = NULL;
-    size_t have_count = 0;
-
-    if (count == 0 || count % 4 != 0)
-        return err_set(ERR_INVALID, "Wrong number of arguments in buffer limit configuration.");
-    config_text(c, option, &old);
-    TRY(config_split(buf_slice(&old), &have, &have_count));
-    buf_free(&old);
-    for (size_t i = 0; i < count; i += 4) {
-        const char *name = strcasecmp(words[i], "replica") == 0 ? "slave" : words[i];
-        bool known = false;
-
-        for (size_t k = 0; k + 3 < have_count; k += 4) {
-            if (strcasecmp(have[k], name) != 0)
-                continue;
-            known = true;
-            for (int j = 1; j < 4; j++) {
-                int64_t bytes;
-                char text[32];
-
-                if (!config_parse_memory(slice_str(words[i + (size_t)j]), &bytes)) {
-                    config_words_free(have, have_count);
-                    return err_set(ERR_INVALID, "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
-                }
-                snprintf(text, sizeof text, "%lld", (long long)bytes);
-                free(have[k + (size_t)j]);
-                have[k + (size_t)j] = strdup(text);
-            }
-        }
-        if (!known) {
-            config_words_free(have, have_count);
-            return err_set(ERR_INVALID, "Invalid client class specified in buffer limit configuration.");
-        }
-    }
-    for (size_t k = 0; k < have_count; k++)
-        word_append(out, have[k]);
-    config_words_free(have, have_count);
-    return OK;
+    if (o->shape == shape_output_limits)
+        return true;
+    return ((o->flags & OPTION_MANY) != 0 || o->shape == shape_save) && atomic_load(&c->values[option].set);
 }
 
 enum err config_apply(struct config *c, struct slice name, char **words, size_t count)
 {
     size_t option = option_find(name);
-    const struct option *o;
-    struct buf text = {0};
+    struct buf old = {0}, text = {0};
     int64_t number = 0;
-    enum err e = OK;
+    enum err e;
 
     if (option == SIZE_MAX)
         return err_set(ERR_INVALID, "Bad directive or wrong number of arguments");
-    o = &options[option];
-    if (o->type != OPTION_LIST && count != 1)
-        return err_set(ERR_INVALID, "wrong number of arguments");
-    if (strcmp(o->name, "client-output-buffer-limit") == 0) {
-        e = output_limits(c, option, words, count, &text);
-    } else if (o->type == OPTION_LIST) {
-        bool adds = (o->flags & OPTION_MANY || (strcmp(o->name, "save") == 0 && !(count == 1 && words[0][0] == '\0'))) &&
-                    c->values[option].set;
-
-        if (adds)
-            config_text(c, option, &text);
-        for (size_t i = 0; i < count; i++)
-            if (words[i][0] != '\0' || o->flags & OPTION_MANY)
-                word_append(&text, words[i]);
-    } else {
-        buf_append_str(&text, words[0]);
-    }
-    if (e == OK && (e = value_parse(o, buf_slice(&text), &number)) == OK) {
+    if (count == 1 && options[option].type == OPTION_LIST && words[0][0] == '\0')
+        count = 0; /* bind "" */
+    if (adds(c, option))
+        config_text(c, option, &old);
+    e = value_take(&options[option], buf_slice(&old), words, count, &text, &number);
+    if (e == OK) {
+        pthread_mutex_lock(&c->lock);
         value_store(c, option, buf_slice(&text), number);
-        c->values[option].set = true;
+        pthread_mutex_unlock(&c->lock);
+        atomic_store(&c->values[option].set, true);
     }
+    buf_free(&old);
     buf_free(&text);
     return e;
+}
+
+enum err config_fatal(const char *where, struct slice line)
+{
+    char why[320];
+
+    snprintf(why, sizeof why, "%s", err_text());
+    return err_set(ERR_INVALID, "*** FATAL CONFIG FILE ERROR (Cairn %s) ***\nReading %s\n>>> '%.*s'\n%s", CAIRN_VERSION,
+                   where, (int)(line.size > 120 ? 120 : line.size), (const char *)line.data, why);
 }
 
 /* ---- Files ---- */
 
 static enum err file_read(const char *path, struct buf *out)
 {
-    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-    char chunk[8192];
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    enum err e = OK;
     size_t size;
 
     if (f == NULL)
         return err_set(ERR_IO, "Fatal error, can't open config file '%s': %s", path, strerror(errno));
-    while ((size = fread(chunk, 1, sizeof chunk, f)) > 0 && out->size < FILE_BYTES_MAX)
-        buf_append(out, chunk, size);
+    do {
+        size = fread(buf_reserve(out, FILE_CHUNK_BYTES), 1, FILE_CHUNK_BYTES, f);
+        out->size += size;
+    } while (size > 0 && out->size <= FILE_BYTES_MAX);
+    if (ferror(f))
+        e = err_set(ERR_IO, "Fatal error, can't read config file '%s': %s", path, strerror(errno));
+    else if (out->size > FILE_BYTES_MAX)
+        e = err_set(ERR_IO, "Fatal error, config file '%s' is larger than %d bytes", path, (int)FILE_BYTES_MAX);
     if (f != stdin)
         fclose(f);
-    return OK;
+    return e;
 }
 
 static enum err read_path(struct config *c, const char *path, int depth);
 
+/* A pattern that matches nothing includes nothing, as in Redis. */
 static enum err include(struct config *c, const char *pattern, int depth)
 {
     glob_t found;
@@ -231,38 +188,52 @@ static enum err include(struct config *c, const char *pattern, int depth)
     return e;
 }
 
+static struct slice trim(struct slice line)
+{
+    while (line.size > 0 && isspace(line.data[0]))
+        line = slice_of(line.data + 1, line.size - 1);
+    while (line.size > 0 && isspace(line.data[line.size - 1]))
+        line.size--;
+    return line;
+}
+
+static enum err read_line(struct config *c, struct slice line, int depth)
+{
+    char **words = NULL;
+    size_t count = 0;
+    enum err e = config_split(line, &words, &count);
+
+    if (e != OK)
+        return e;
+    if (count == 2 && strcasecmp(words[0], "include") == 0)
+        e = depth < 0 ? err_set(ERR_INVALID, "include is not allowed here") : include(c, words[1], depth);
+    else if (count > 0)
+        e = config_apply(c, slice_str(words[0]), words + 1, count - 1);
+    config_words_free(words, count);
+    return e;
+}
+
+/* depth of includes; negative: none may be followed. */
 static enum err read_text(struct config *c, const char *name, struct slice text, int depth)
 {
-    size_t at = 0, number = 0;
+    size_t number = 0;
 
-    while (at < text.size) {
+    for (size_t at = 0; at < text.size;) {
         const uint8_t *end = memchr(text.data + at, '\n', text.size - at);
         size_t size = end != NULL ? (size_t)(end - text.data) - at : text.size - at;
-        struct slice line = slice_of(text.data + at, size);
-        char **words = NULL;
-        size_t count = 0;
+        struct slice line = trim(slice_of(text.data + at, size));
         enum err e;
 
         at += size + 1;
         number++;
-        while (line.size > 0 && isspace(line.data[0]))
-            line = slice_of(line.data + 1, line.size - 1);
-        while (line.size > 0 && isspace(line.data[line.size - 1]))
-            line.size--;
         if (line.size == 0 || line.data[0] == '#')
             continue;
-        e = config_split(line, &words, &count);
-        if (e == OK && strcasecmp(words[0], "include") == 0 && count == 2)
-            e = include(c, words[1], depth);
-        else if (e == OK)
-            e = config_apply(c, slice_str(words[0]), words + 1, count - 1);
-        config_words_free(words, count);
-        if (e == ERR_INVALID && strncmp(err_text(), "***", 3) != 0) {
-            char why[256];
+        e = read_line(c, line, depth);
+        if (e == ERR_INVALID && strncmp(err_text(), "***", 3) != 0) { /* an included file's error stands as it is */
+            char where[PATH_MAX];
 
-            snprintf(why, sizeof why, "%s", err_text());
-            return err_set(ERR_INVALID, "*** FATAL CONFIG FILE ERROR (Cairn %s) ***\nReading the configuration file %s, at line %zu\n>>> '%.*s'\n%s",
-                           CAIRN_VERSION, name, number, (int)(line.size > 160 ? 160 : line.size), line.data, why);
+            snprintf(where, sizeof where, "the configuration file %s, at line %zu", name, number);
+            return config_fatal(where, line);
         }
         TRY(e);
     }
@@ -271,7 +242,7 @@ static enum err read_text(struct config *c, const char *name, struct slice text,
 
 enum err config_read_redis(struct config *c, const char *name, struct slice text)
 {
-    return read_text(c, name, text, 0);
+    return read_text(c, name, text, -1);
 }
 
 static bool ends_in(const char *text, const char *end)
@@ -286,54 +257,97 @@ static enum err read_path(struct config *c, const char *path, int depth)
     struct buf text = {0};
     enum err e = file_read(path, &text);
 
-    if (e == OK)
-        e = ends_in(path, ".toml") ? config_read_toml(c, path, buf_slice(&text)) : read_text(c, path, buf_slice(&text), depth);
+    if (e == OK && ends_in(path, ".toml"))
+        e = config_read_toml(c, path, buf_slice(&text));
+    else if (e == OK)
+        e = read_text(c, path, buf_slice(&text), depth);
     buf_free(&text);
     return e;
 }
 
-/* "--port 7000 --bind 127.0.0.1 ::1": each --word begins a line. */
+/* ---- The command line ---- */
+
+static void file_remember(struct config *c, const char *path)
+{
+    free(c->file);
+    c->file = realpath(path, NULL);
+}
+
+/* "--port 7000 --bind 127.0.0.1 ::1": each --word begins a line; the word behind it may begin with -- as well. */
+static enum err read_option(struct config *c, int argc, char **argv, int *used)
+{
+    const char *name = argv[0] + 2;
+    struct buf line = {0};
+    enum err e;
+    int end = 1;
+
+    while (end < argc && strncmp(argv[end], "--", 2) != 0 && strcmp(argv[end], "-") != 0)
+        end++;
+    *used = end;
+    if (strcasecmp(name, "include") == 0 && end == 2)
+        return include(c, argv[1], 0);
+    e = config_apply(c, slice_str(name), argv + 1, (size_t)end - 1);
+    if (e == ERR_INVALID) {
+        buf_append_str(&line, name);
+        for (int i = 1; i < end; i++)
+            buf_append_format(&line, " \"%s\"", argv[i]);
+        e = config_fatal("the command line", buf_slice(&line));
+    }
+    buf_free(&line);
+    return e;
+}
+
 static enum err read_arguments(struct config *c, int argc, char **argv)
 {
-    for (int i = 0; i < argc;) {
-        int next = i + 1;
-        enum err e;
+    for (int i = 1, used; i < argc; i += used) {
+        bool is_file = strcmp(argv[i], "--config") == 0 && i + 1 < argc;
 
-        if (strncmp(argv[i], "--", 2) != 0)
-            return err_set(ERR_INVALID, "Bad argument '%s': options begin with --", argv[i]);
-        while (next < argc && strncmp(argv[next], "--", 2) != 0)
-            next++;
-        e = config_apply(c, slice_str(argv[i] + 2), argv + i + 1, (size_t)(next - i - 1));
-        if (e != OK) {
-            char why[256];
+        used = 1;
+        if (is_file || (i == 1 && strncmp(argv[i], "-", 1) != 0)) {
+            const char *path = argv[is_file ? i + 1 : i];
 
-            snprintf(why, sizeof why, "%s", err_text());
-            return err_set(ERR_INVALID, "*** FATAL CONFIG FILE ERROR (Cairn %s) ***\nReading the command line\n>>> '%s%s%s'\n%s",
-                           CAIRN_VERSION, argv[i] + 2, next > i + 1 ? " " : "", next > i + 1 ? argv[i + 1] : "", why);
+            used = is_file ? 2 : 1;
+            TRY(read_path(c, path, 0));
+            file_remember(c, path);
+        } else if (strcmp(argv[i], "-") == 0) {
+            TRY(read_path(c, "-", 0));
+        } else if (strncmp(argv[i], "--", 2) == 0) {
+            TRY(read_option(c, argc - i, argv + i, &used));
+        } else {
+            (void)err_set(ERR_INVALID, "Options begin with --, and the file comes first");
+            return config_fatal("the command line", slice_str(argv[i]));
         }
-        i = next;
     }
     return OK;
 }
 
+/* The data folder is where the process was started, whatever it changes to later. */
+static void dir_make_absolute(struct config *c)
+{
+    size_t option = config_index("dir");
+    struct buf text = {0}, out = {0};
+    const char *dir = config_string(c, "dir", &text);
+    char *resolved = realpath(dir, NULL), *here = getcwd(NULL, 0);
+
+    check(here != NULL);
+    if (resolved != NULL)
+        buf_append_str(&out, resolved);
+    else if (dir[0] == '/')
+        buf_append_str(&out, dir);
+    else
+        buf_append_format(&out, "%s/%s", here, dir);
+    pthread_mutex_lock(&c->lock);
+    value_store(c, option, buf_slice(&out), 0);
+    pthread_mutex_unlock(&c->lock);
+    free(resolved);
+    free(here);
+    buf_free(&text);
+    buf_free(&out);
+}
+
 enum err config_load(struct config *c, int argc, char **argv)
 {
-    const char *path = NULL;
-    int first = 1;
-
-    if (argc > 2 && strcmp(argv[1], "--config") == 0) {
-        path = argv[2];
-        first = 3;
-    } else if (argc > 1 && (strncmp(argv[1], "--", 2) != 0)) {
-        path = argv[1];
-        first = 2;
-    }
-    if (path != NULL) {
-        char absolute[PATH_MAX];
-
-        TRY(read_path(c, path, 0));
-        if (strcmp(path, "-") != 0 && realpath(path, absolute) != NULL)
-            c->file = strdup(absolute);
-    }
-    return read_arguments(c, argc - first, argv + first);
+    TRY(read_arguments(c, argc, argv));
+    dir_make_absolute(c);
+    return OK;
 }

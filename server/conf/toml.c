@@ -1,14 +1,15 @@
 /*
- * toml.c - the second dialect: tables, strings, whole numbers, booleans, arrays of those, comments. It maps onto the same
- * option table. What TOML has beyond that (dates, floats, inline tables, multi-line strings) is an error with its line.
+ * toml.c - the second dialect: tables, strings, whole numbers, booleans, arrays of those, comments. It maps onto the
+ * same option table. What TOML has beyond that (dates, floats, inline tables, multi-line strings) is an error with its line.
  */
 #include "server/conf/config_priv.h"
 
-#include "base/check.h"
-
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/check.h"
 
 enum { WORDS_MAX = 64, WORD_BYTES_MAX = 1024 };
 
@@ -255,6 +256,20 @@ static enum err finish(struct toml *t)
     return OK;
 }
 
+static enum err fatal(const char *name, struct slice text, const char *line)
+{
+    const char *end = (const char *)text.data + text.size, *p = line;
+    char where[PATH_MAX];
+    size_t number = 1;
+
+    for (const char *q = (const char *)text.data; q < line; q++)
+        number += *q == '\n';
+    while (p < end && *p != '\n' && *p != '\r')
+        p++;
+    snprintf(where, sizeof where, "the configuration file %s, at line %zu", name, number);
+    return config_fatal(where, slice_of(line, (size_t)(p - line)));
+}
+
 enum err config_read_toml(struct config *c, const char *name, struct slice text)
 {
     struct toml t = {.config = c, .p = (const char *)text.data, .end = (const char *)text.data + text.size};
@@ -270,18 +285,5 @@ enum err config_read_toml(struct config *c, const char *name, struct slice text)
     }
     if (e == OK)
         e = finish(&t);
-    if (e == ERR_INVALID) {
-        size_t number = 1;
-        char why[256];
-        const char *line_end = line;
-
-        for (const char *p = (const char *)text.data; p < line; p++)
-            number += *p == '\n';
-        while (line_end < t.end && *line_end != '\n' && line_end - line < 160)
-            line_end++;
-        snprintf(why, sizeof why, "%s", err_text());
-        return err_set(ERR_INVALID, "*** FATAL CONFIG FILE ERROR (Cairn %s) ***\nReading the configuration file %s, at line %zu\n>>> '%.*s'\n%s",
-                       CAIRN_VERSION, name, number, (int)(line_end - line), line, why);
-    }
-    return e;
+    return e == ERR_INVALID ? fatal(name, text, line) : e;
 }
