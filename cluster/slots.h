@@ -32,7 +32,7 @@ void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed);
  */
 void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping);
 
-/* The next run of set bits (of SLOT_BYTES) at or after *next, which starts at 0 and moves behind it; false at the end. */
+/* The next run of set bits at or after *next, which starts at 0 and moves behind it; false at the end. */
 bool slots_next_range(const uint8_t *bits, unsigned *next, slot_t *first, slot_t *last);
 
 #endif

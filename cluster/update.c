@@ -2,7 +2,7 @@
  * update.c - the slot update rule.
  *
  * (1) A slot changes hands only to a greater epoch, or when nobody owns it or claims it any more. Equal epochs move
- *     nothing.
+ *     nothing, except a slot that this node itself is giving to the claimant.
  * (2) A slot that is being imported here changes only by command.
  * (3) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced.
  */
@@ -22,11 +22,15 @@ struct claim {
     unsigned taken;         /* of these, taken from my_master now */
 };
 
-static bool may_take(const struct cluster *c, slot_t slot, uint64_t epoch)
+static bool may_take(const struct cluster *c, slot_t slot, const struct claim *claim)
 {
     const struct node *owner = c->owner[slot];
 
-    if (owner == NULL || slots_unclaimed(c, slot) || owner->config_epoch < epoch)
+    if (owner == NULL || slots_unclaimed(c, slot) || owner->config_epoch < claim->epoch)
+        return true;
+    /* The target of our own migration took it with an epoch that we have too, bumped without consensus on both sides.
+     * Yield before the collision rule gives us a greater epoch: that would take the slot back from where the keys are. */
+    if (owner == c->myself && c->migrating[slot] == claim->s && owner->config_epoch == claim->epoch)
         return true;
     return (c->planted_bugs & CLUSTER_BUG_OLD_CLAIM_WINS) != 0;
 }
@@ -40,7 +44,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         slots_set_unclaimed(c, slot, false);
         return;
     }
-    if (c->importing[slot] != NULL || !may_take(c, slot, claim->epoch))
+    if (c->importing[slot] != NULL || !may_take(c, slot, claim))
         return;
     if (owner == c->myself && cluster_slot_keys(c, slot) > 0) {
         bit_set(c->lost, slot);

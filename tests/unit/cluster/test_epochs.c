@@ -3,6 +3,7 @@
  */
 #include "lab.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define A40 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -96,6 +97,31 @@ START_TEST(update_rule__a_greater_epoch_takes_a_slot_and_an_equal_one_does_not)
     ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, b));
     ck_assert_ptr_eq(l.core->owner[150], lab_node(&l, a));
     ck_assert_ptr_nonnull(lab_action(&l, CLUSTER_MAP, 0));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__the_source_of_a_move_yields_to_its_target_at_an_equal_epoch)
+{
+    struct lab l;
+    struct peer *z;
+    char words[80];
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 99");
+    z = lab_peer(&l, 0, 'z', 1, 100, 199);
+    lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, "");
+    snprintf(words, sizeof words, "50 migrating %s", z->id);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
+    claim(z, 100, 199);
+    bit_set(z->slots, 50);
+    bit_set(z->slots, 51); /* this one is not being moved */
+    z->config_epoch = z->current_epoch = l.core->myself->config_epoch;
+    lab_say(&l, z, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[50], lab_node(&l, z));
+    ck_assert_ptr_null(l.core->migrating[50]);
+    ck_assert_ptr_eq(l.core->owner[51], l.core->myself);
+    ck_assert_uint_gt(l.core->myself->config_epoch, z->config_epoch); /* the collision, afterwards */
     lab_close(&l);
 }
 END_TEST
@@ -424,6 +450,7 @@ int main(void)
     tcase_add_test(tests, collision__the_smaller_id_takes_a_new_epoch);
     tcase_add_test(tests, collision__the_greater_id_does_nothing);
     tcase_add_test(tests, update_rule__a_greater_epoch_takes_a_slot_and_an_equal_one_does_not);
+    tcase_add_test(tests, update_rule__the_source_of_a_move_yields_to_its_target_at_an_equal_epoch);
     tcase_add_test(tests, update_rule__a_sender_with_an_old_claim_is_told_by_update);
     tcase_add_test(tests, update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer);
     tcase_add_test(tests, update_rule__a_mark_is_forgotten_when_the_owner_claims_again);
