@@ -159,7 +159,7 @@ def play(lines, subject, reference, protocol, subject_is_redis):
     for server in (subject, reference):
         first = Connection(server.port, protocol=protocol)
         first.must("FLUSHALL")
-        first.must("FUNCTION", "FLUSH")
+        first.command("FUNCTION", "FLUSH")
         sides.append({1: first, "server": server})
     try:
         for line in lines:
