@@ -47,12 +47,12 @@ static inline struct slice element_list_value(const struct element_list *l, size
 enum err element_random(struct txn *t, struct obj *o, struct buf *scratch, struct slice *name,
                         struct slice *value) WARN_UNUSED;
 
-/* Adds to l `count` elements in random order: with repeats exactly so many; distinct ones at most as many as there are. */
+/* Adds to l `count` elements in random order: with repeats exactly so many; distinct ones at most as many as exist. */
 enum err element_sample(struct txn *t, struct obj *o, uint64_t count, bool repeats, struct element_list *l) WARN_UNUSED;
 
 /*
- * Adds to l `count` elements of a BIG object, fewer than it has, which the caller removes next. They are random neighbours
- * in the order of the hash, near a place that is kept in the object (obj_big.spare) and moves on as elements go. Random
+ * Adds to l `count` elements of a BIG object, fewer than it has, which the caller removes next. They are random
+ * neighbours in the order of the hash, near a place that is kept in the object (obj_big.spare) and moves on as elements go. Random
  * seeks would not do here: they prefer the element behind the widest gap, and so one gap would grow for ever, full of
  * deletion marks that every seek into it has to pass.
  */

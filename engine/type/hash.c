@@ -1,8 +1,8 @@
 /*
  * hash.c - fields of a hash in either form.
  *
- * (1) A hash beyond OBJ_PACKED_ENTRIES_MAX fields or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both) it
- *     may become PACKED again.
+ * (1) A hash beyond OBJ_PACKED_ENTRIES_MAX fields or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both)
+ *     it may become PACKED again.
  * (2) OBJ_MARK_LARGE is set once a field count or a size goes beyond Redis' listpack limits, and stays set.
  */
 #include "engine/type/hash.h"

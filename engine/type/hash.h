@@ -1,5 +1,6 @@
 /*
- * hash.h - hashes: fields with values, in one packed run (PACKED) or a row each (BIG). o->count is the number of fields.
+ * hash.h - hashes: fields with values, in one packed run (PACKED) or a row each (BIG). o->count is the number of
+ * fields.
  *
  * Objects passed in are hashes found by txn_read (for reading) or txn_write / txn_create (for changing). A function
  * that changes reads first: ERR_COLD means that nothing was changed. None emits effects, except through txn_delete.
@@ -27,10 +28,12 @@ enum err hash_get(struct txn *t, struct obj *o, struct slice field, struct slice
 enum err hash_set(struct txn *t, struct obj *o, struct slice field, struct slice value, bool *created) WARN_UNUSED;
 
 /* Sets `pairs` fields from words field, value, field, value ...; *created counts the new ones. */
-enum err hash_set_many(struct txn *t, struct obj *o, const struct slice *words, size_t pairs, uint64_t *created) WARN_UNUSED;
+enum err hash_set_many(struct txn *t, struct obj *o, const struct slice *words, size_t pairs,
+                       uint64_t *created) WARN_UNUSED;
 
 /* Removes these fields; *removed counts those that were there. If none is left the key is deleted and o is gone. */
-enum err hash_delete(struct txn *t, struct obj *o, const struct slice *fields, size_t count, uint64_t *removed) WARN_UNUSED;
+enum err hash_delete(struct txn *t, struct obj *o, const struct slice *fields, size_t count,
+                     uint64_t *removed) WARN_UNUSED;
 
 /* Adds to the number in the field (absent: 0). ERR_NOT_INTEGER: the field holds something else. ERR_OVERFLOW. */
 enum err hash_increment(struct txn *t, struct obj *o, struct slice field, int64_t by, int64_t *result) WARN_UNUSED;

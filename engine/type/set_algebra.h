@@ -14,7 +14,7 @@
 
 enum set_operation { SET_INTERSECT, SET_UNITE, SET_SUBTRACT };
 
-/* The result in out, which must be empty; the caller frees it. `limit`: an intersection stops at so many (0: no limit). */
+/* The result in out, which must be empty; the caller frees it. `limit`: an intersection stops at so many (0: none). */
 enum err set_algebra(struct txn *t, enum set_operation operation, const struct slice *keys, size_t count,
                      uint64_t limit, struct name_set *out) WARN_UNUSED;
 

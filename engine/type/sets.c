@@ -1,8 +1,8 @@
 /*
  * sets.c - members of a set in either form.
  *
- * (1) A set beyond OBJ_PACKED_ENTRIES_MAX members or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both) it
- *     may become PACKED again.
+ * (1) A set beyond OBJ_PACKED_ENTRIES_MAX members or OBJ_PACKED_BYTES_MAX bytes becomes BIG; far below (half of both)
+ *     it may become PACKED again.
  * (2) Marks: MIXED once a member is no integer, LARGE once Redis would have left intset or listpack for a hash table.
  */
 #include "engine/type/sets.h"

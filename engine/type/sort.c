@@ -71,12 +71,13 @@ static struct slice element_of(const struct job *j, const struct item *i)
 /* Nothing is sorted: only what LIMIT lets through is loaded, in the natural order or against it. */
 static enum err load_list_part(struct job *j, struct obj *o)
 {
+    bool down = j->options->descending;
     struct list_walk w;
     enum err e = ERR_NOT_FOUND;
 
     if (j->skip >= o->count || j->want == 0)
         return OK;
-    TRY(list_walk_begin(j->txn, o, j->options->descending ? o->count - 1 - j->skip : j->skip, j->options->descending, &w));
+    TRY(list_walk_begin(j->txn, o, down ? o->count - 1 - j->skip : j->skip, down, &w));
     while (j->count < j->want && (e = list_walk_next(&w)) == OK)
         item_add(j, w.element);
     list_walk_end(&w);
@@ -250,7 +251,8 @@ static int compare(const struct job *j, const struct item *a, const struct item 
     }
     if (a->by_missing || b->by_missing)
         return (int)b->by_missing - (int)a->by_missing;
-    return slice_compare(slice_of(j->bytes.data + a->by_at, a->by_size), slice_of(j->bytes.data + b->by_at, b->by_size));
+    return slice_compare(slice_of(j->bytes.data + a->by_at, a->by_size),
+                         slice_of(j->bytes.data + b->by_at, b->by_size));
 }
 
 static int compare_items(const void *x, const void *y, void *job)

@@ -42,9 +42,11 @@ static inline struct slice sort_result_at(const struct sort_result *r, size_t i)
 
 /*
  * Sorts into *out, which must be empty; the caller frees it, also after an error. An absent key gives nothing.
- * ERR_WRONG_TYPE: the key holds a string or hash. ERR_NOT_FLOAT: not alpha, and an element or its BY value is no number.
+ * ERR_WRONG_TYPE: the key holds a string or hash. ERR_NOT_FLOAT: not alpha, and an element or its BY value is no
+ * number.
  */
-enum err sort_run(struct txn *t, struct slice key, const struct sort_options *options, struct sort_result *out) WARN_UNUSED;
+enum err sort_run(struct txn *t, struct slice key, const struct sort_options *options,
+                  struct sort_result *out) WARN_UNUSED;
 
 /* Makes the key a list of the words (missing ones empty), whatever it was; none: the key is deleted. Emits effects. */
 enum err sort_store(struct txn *t, struct slice key, const struct sort_result *result) WARN_UNUSED;

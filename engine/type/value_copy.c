@@ -115,7 +115,8 @@ static enum err copy_elements(struct txn *t, struct obj *from, struct obj *to, s
 
 static enum err copy_collection(struct txn *t, struct obj *from, struct obj *to)
 {
-    static const char *const verbs[] = {[OBJ_LIST] = "RPUSH", [OBJ_SET] = "SADD", [OBJ_ZSET] = "ZADD", [OBJ_HASH] = "HSET"};
+    static const char *const verbs[] = {
+        [OBJ_LIST] = "RPUSH", [OBJ_SET] = "SADD", [OBJ_ZSET] = "ZADD", [OBJ_HASH] = "HSET"};
     struct effect_run run;
     enum err e;
 

@@ -36,7 +36,8 @@ static inline enum err arg_count(struct call *c, size_t i, int64_t *out)
 {
     TRY(arg_i64(c, i, out));
     if (*out < -INT64_MAX)
-        return reply_error(c, "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+        return reply_error(c, "ERR value is out of range, value must between -9223372036854775807 and "
+                              "9223372036854775807");
     return OK;
 }
 

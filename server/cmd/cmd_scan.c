@@ -31,7 +31,9 @@ static bool cursor_parse(struct slice text, uint64_t *out)
 {
     char copy[CURSOR_TEXT_MAX], *end;
 
-    if (text.size == 0 || text.size >= sizeof copy || text.data[0] == ' ' || (text.data[0] >= '\t' && text.data[0] <= '\r'))
+    if (text.size == 0 || text.size >= sizeof copy)
+        return false;
+    if (text.data[0] == ' ' || (text.data[0] >= '\t' && text.data[0] <= '\r'))
         return false;
     memcpy(copy, text.data, text.size);
     copy[text.size] = '\0';

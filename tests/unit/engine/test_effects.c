@@ -214,7 +214,8 @@ END_TEST
 START_TEST(effects__are_none_for_commands_that_change_nothing)
 {
     static const char *const lines[] = {
-        "HDEL k0 a", "SREM k0 a", "SPOP k0", "SMOVE k0 k1 a", "SUNIONSTORE k0 k1", "RENAMENX h h", "COPY none k0", "DEL none",
+        "HDEL k0 a", "SREM k0 a", "SPOP k0", "SMOVE k0 k1 a", "SUNIONSTORE k0 k1", "RENAMENX h h", "COPY none k0",
+        "DEL none",
         "PERSIST h", "EXPIRE none 10", "EXPIRE h 10 XX", "HSETNX h f x", "HDEL h none", "SADD s a", "SREM s none",
         "SMOVE s s a", "SORT none STORE k0", "TOUCH h", "EXISTS h", "HINCRBY h f 1", "HINCRBY s f 1", "RENAME none x",
     };
