@@ -40,6 +40,9 @@ bool state_update(struct cluster *c)
 
     if (c->first_state_time == 0)
         c->first_state_time = c->now;
+    /* A master that has just started does not look yet: it knows no peer, which is no minority it has to make up for. */
+    if (master && !c->ok && c->now - c->first_state_time < STARTUP_DELAY_MS)
+        return false;
     if (minority)
         c->minority_time = c->now;
     if (ok == c->ok)
@@ -47,8 +50,6 @@ bool state_update(struct cluster *c)
     if (ok && master) {
         msec_t rejoin = clamp(c->config.node_timeout_ms, REJOIN_DELAY_MIN_MS, REJOIN_DELAY_MAX_MS);
 
-        if (c->now - c->first_state_time < STARTUP_DELAY_MS)
-            return false;
         if (c->minority_time != 0 && c->now - c->minority_time < rejoin)
             return false;
     }
