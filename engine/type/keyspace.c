@@ -9,6 +9,7 @@
 #include "engine/type/list.h"
 #include "engine/type/sets.h"
 #include "engine/type/string.h"
+#include "engine/type/zset.h"
 #include "engine/type/value_copy.h"
 
 enum { SHARED_INTEGERS = 10000 }; /* Redis shares the objects of 0 .. 9999 and says so in OBJECT REFCOUNT */
@@ -33,7 +34,7 @@ const char *keyspace_encoding(const struct obj *o)
     case OBJ_STRING: return string_encoding(o);
     case OBJ_LIST: return list_encoding(o);
     case OBJ_SET: return sets_encoding(o);
-    case OBJ_ZSET: return o->marks & OBJ_MARK_LARGE ? "skiplist" : "listpack";
+    case OBJ_ZSET: return zset_encoding(o);
     case OBJ_HASH: return hash_encoding(o);
     case OBJ_STREAM: return "stream";
     default: return "unknown";

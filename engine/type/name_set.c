@@ -68,7 +68,7 @@ static void grow(struct name_set *n)
     }
 }
 
-bool name_set_add(struct name_set *n, struct slice name)
+size_t name_set_put(struct name_set *n, struct slice name, bool *added)
 {
     uint32_t hash = hash_name(name);
     size_t cell;
@@ -77,13 +77,22 @@ bool name_set_add(struct name_set *n, struct slice name)
     if (n->length == n->capacity)
         grow(n);
     cell = cell_of(n, name, hash);
-    if (n->cells[cell] != 0)
-        return false;
+    *added = n->cells[cell] == 0;
+    if (!*added)
+        return n->cells[cell] - 1;
     n->places[n->length] = (struct name_place){n->bytes.size, (uint32_t)name.size, hash};
     buf_append_slice(&n->bytes, name);
     n->cells[cell] = (uint32_t)++n->length;
     n->count++;
-    return true;
+    return n->length - 1;
+}
+
+bool name_set_add(struct name_set *n, struct slice name)
+{
+    bool added;
+
+    (void)name_set_put(n, name, &added);
+    return added;
 }
 
 bool name_set_has(const struct name_set *n, struct slice name)

@@ -27,6 +27,10 @@ void name_set_free(struct name_set *n); /* leaves an empty one */
 
 /* False if it is in it already. */
 bool name_set_add(struct name_set *n, struct slice name);
+
+/* The place of the name (0 .. length - 1), new or not: what belongs to names is kept beside them by place. */
+size_t name_set_put(struct name_set *n, struct slice name, bool *added);
+
 bool name_set_has(const struct name_set *n, struct slice name);
 /* False if it was not in it. */
 bool name_set_remove(struct name_set *n, struct slice name);

@@ -1,0 +1,230 @@
+/*
+ * zset_walk.c - one ordered walk over both forms, and ranks, which rows do not know.
+ */
+#include "engine/type/zset_walk.h"
+
+#include "base/buf.h"
+#include "engine/type/element_walk.h"
+
+#include <math.h>
+
+static void init(struct zset_walk *w, struct txn *t, struct obj *o, bool reverse)
+{
+    w->txn = t;
+    w->steps = 0;
+    w->big = o->form == OBJ_BIG;
+    w->reverse = reverse;
+    w->run = w->big ? (struct slice){0} : obj_value(o);
+    w->at = w->next = 0;
+    w->places_count = 0;
+}
+
+/* ---- PACKED ---- */
+
+static enum err place_add(struct zset_walk *w, size_t at)
+{
+    if (w->places_count == ZSET_WALK_PLACES_MAX || at > UINT16_MAX)
+        return err_set(ERR_CORRUPT, "a packed sorted set of %zu bytes", w->run.size);
+    w->places[w->places_count++] = (uint16_t)at;
+    return OK;
+}
+
+static enum err packed_from(struct zset_walk *w, double score, struct slice member)
+{
+    struct zset_pair p = {0};
+
+    while (zset_pair_next(w->run, &p)) {
+        int order = zset_order(p.score, p.member, score, member);
+
+        if (!w->reverse && order >= 0) {
+            w->next = p.at;
+            return OK;
+        }
+        if (w->reverse && order > 0)
+            return OK;
+        if (w->reverse)
+            TRY(place_add(w, p.at));
+    }
+    w->next = p.next;
+    return OK;
+}
+
+static enum err packed_rank(struct zset_walk *w, uint64_t rank)
+{
+    struct zset_pair p = {0};
+
+    if (w->reverse) {
+        while (zset_pair_next(w->run, &p))
+            TRY(place_add(w, p.at));
+        w->places_count -= rank < w->places_count ? rank : w->places_count;
+        return OK;
+    }
+    while (rank > 0 && zset_pair_next(w->run, &p))
+        rank--;
+    w->next = p.next;
+    return OK;
+}
+
+static enum err packed_step(struct zset_walk *w)
+{
+    struct zset_pair p = {.next = w->next};
+
+    if (w->reverse) {
+        if (w->places_count == 0)
+            return ERR_NOT_FOUND;
+        p.next = w->places[--w->places_count];
+    }
+    if (!zset_pair_next(w->run, &p))
+        return ERR_NOT_FOUND;
+    w->at = p.at;
+    w->next = p.next;
+    w->member = p.member;
+    w->score = p.score;
+    return OK;
+}
+
+/* ---- BIG ---- */
+
+static enum err big_first(struct txn *t, struct obj *o, bool reverse, struct txn_cursor *c)
+{
+    return txn_scores(t, o, reverse ? INFINITY : -INFINITY, reverse ? TXN_MEMBER_LAST : (struct slice){0}, reverse, c);
+}
+
+/* Opens at an end and passes `count` pairs. */
+static enum err big_skip(struct txn *t, struct obj *o, uint64_t count, bool reverse, struct txn_cursor *c)
+{
+    enum err e = OK;
+
+    TRY(big_first(t, o, reverse, c));
+    while (count-- > 0 && (e = txn_cursor_next(c)) == OK)
+        continue;
+    if (e == OK || e == ERR_NOT_FOUND)
+        return OK;
+    txn_cursor_close(c);
+    return e;
+}
+
+/* The pair is nearer to the other end: it is found from there, and the walk begins at it. */
+static enum err big_rank_from_behind(struct txn *t, struct obj *o, uint64_t behind, bool reverse, struct txn_cursor *c)
+{
+    struct buf member = {0};
+    double score;
+    enum err e;
+
+    TRY(big_skip(t, o, behind, !reverse, c));
+    e = txn_cursor_next(c);
+    if (e == OK) {
+        score = c->score;
+        buf_append_slice(&member, c->name);
+        txn_cursor_close(c);
+        e = txn_scores(t, o, score, buf_slice(&member), reverse, c);
+    } else {
+        txn_cursor_close(c);
+        if (e == ERR_NOT_FOUND)
+            e = err_set(ERR_CORRUPT, "a sorted set has fewer rows than members");
+    }
+    buf_free(&member);
+    return e;
+}
+
+/* ---- Both ---- */
+
+enum err zset_walk_first(struct txn *t, struct obj *o, bool reverse, struct zset_walk *w)
+{
+    init(w, t, o, reverse);
+    return w->big ? big_first(t, o, reverse, &w->cursor) : packed_rank(w, 0);
+}
+
+enum err zset_walk_from(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
+                        struct zset_walk *w)
+{
+    init(w, t, o, reverse);
+    return w->big ? txn_scores(t, o, score, member, reverse, &w->cursor) : packed_from(w, score, member);
+}
+
+enum err zset_walk_rank(struct txn *t, struct obj *o, uint64_t rank, bool reverse, struct zset_walk *w)
+{
+    uint64_t behind = o->count - 1 - rank;
+
+    init(w, t, o, reverse);
+    if (!w->big)
+        return packed_rank(w, rank);
+    if (elements_too_many(t, rank < behind ? rank : behind))
+        return ERR_COLD;
+    if (rank <= behind)
+        return big_skip(t, o, rank, reverse, &w->cursor);
+    return big_rank_from_behind(t, o, behind, reverse, &w->cursor);
+}
+
+enum err zset_walk_next(struct zset_walk *w)
+{
+    if (!w->big)
+        return packed_step(w);
+    if (__builtin_expect(elements_too_many(w->txn, ++w->steps), 0))
+        return ERR_COLD;
+    TRY(txn_cursor_next(&w->cursor));
+    w->member = w->cursor.name;
+    w->score = w->cursor.score;
+    return OK;
+}
+
+void zset_walk_end(struct zset_walk *w)
+{
+    if (w->big)
+        txn_cursor_close(&w->cursor);
+}
+
+/* ---- Ranks ---- */
+
+static uint64_t packed_rank_of(const struct obj *o, struct slice member)
+{
+    struct slice run = obj_value(o);
+    struct zset_pair p = {0};
+    uint64_t below = 0;
+
+    while (zset_pair_next(run, &p) && !slice_equal(p.member, member))
+        below++;
+    return below;
+}
+
+/* Two walks away from the pair, in turns; the one that ends first tells. */
+static enum err big_rank_of(struct txn *t, struct obj *o, double score, struct slice member, uint64_t *below)
+{
+    struct txn_cursor up, down;
+    uint64_t n = 0; /* pairs passed on either side */
+    enum err e;
+
+    TRY(txn_scores(t, o, score, member, false, &up));
+    e = txn_scores(t, o, score, member, true, &down);
+    if (e != OK) {
+        txn_cursor_close(&up);
+        return e;
+    }
+    /* Both meet the pair itself first. */
+    if ((e = txn_cursor_next(&up)) == OK)
+        e = txn_cursor_next(&down);
+    while (e == OK) {
+        if ((e = txn_cursor_next(&down)) == ERR_NOT_FOUND) {
+            *below = n;
+        } else if (e == OK && (e = txn_cursor_next(&up)) == ERR_NOT_FOUND) {
+            *below = o->count - 1 - n;
+        } else if (e == OK && elements_too_many(t, 2 * ++n)) {
+            e = ERR_COLD;
+        }
+    }
+    txn_cursor_close(&up);
+    txn_cursor_close(&down);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err zset_walk_rank_of(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, uint64_t *rank)
+{
+    uint64_t below = 0;
+
+    if (o->form != OBJ_BIG)
+        below = packed_rank_of(o, member);
+    else
+        TRY(big_rank_of(t, o, score, member, &below));
+    *rank = reverse ? o->count - 1 - below : below;
+    return OK;
+}
