@@ -10,8 +10,10 @@
 #include "engine/type/list.h"
 #include "engine/type/sets.h"
 #include "engine/type/string.h"
+#include "engine/type/zset.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,11 +64,24 @@ static void make(const char *key, enum obj_type type, int n)
                 ck_assert_int_eq(list_push(t, o, i % 2 ? LIST_HEAD : LIST_TAIL, S(e)), OK);
             else if (type == OBJ_SET)
                 ck_assert_int_eq(sets_add(t, o, S(e), &added), OK);
+            else if (type == OBJ_ZSET)
+                ck_assert_int_eq(zset_add(t, o, S(e), i % 7 - 3.5, &added), OK);
             else
                 ck_assert_int_eq(hash_set(t, o, S(e), S(e + 1), &added), OK);
         }
     }
     harness_end_as(h, "MADE key");
+}
+
+/* The second half of a big sorted set: its order. */
+static void dump_scores(struct txn *t, struct obj *o, struct buf *out)
+{
+    struct txn_cursor c;
+
+    ck_assert_int_eq(txn_scores(t, o, -INFINITY, (struct slice){0}, false, &c), OK);
+    while (txn_cursor_next(&c) == OK)
+        buf_append_format(out, "%g=%.*s ", c.score, (int)c.name.size, (const char *)c.name.data);
+    txn_cursor_close(&c);
 }
 
 /* The whole value of a key as text, type and form in front; "" if it is absent. */
@@ -85,8 +100,8 @@ static void dump(unsigned db, const char *key, struct buf *out)
         struct element_walk w;
         struct slice value;
 
-        buf_append_format(out, "%s %d %llu %lld %s:", keyspace_type_name(o->type), o->form, (unsigned long long)o->count,
-                          (long long)o->expire_ms, keyspace_encoding(o));
+        buf_append_format(out, "%s %d %llu %lld %s:", keyspace_type_name(o->type), o->form,
+                          (unsigned long long)o->count, (long long)o->expire_ms, keyspace_encoding(o));
         if (o->type == OBJ_STRING) {
             ck_assert_int_eq(string_get(t, o, &scratch, &value), OK);
             buf_append_slice(out, value);
@@ -108,6 +123,8 @@ static void dump(unsigned db, const char *key, struct buf *out)
             }
             element_walk_end(&w);
         }
+        if (o->type == OBJ_ZSET && o->form == OBJ_BIG)
+            dump_scores(t, o, out);
     }
     harness_end(h);
     h->db = before;
@@ -218,6 +235,7 @@ static const struct {
 } values[] = {
     {OBJ_STRING, 10}, {OBJ_STRING, OBJ_STRING_PLAIN_MAX + 50000}, {OBJ_LIST, 20},  {OBJ_LIST, 2500},
     {OBJ_SET, 20},    {OBJ_SET, 2500},                            {OBJ_HASH, 20}, {OBJ_HASH, 2500},
+    {OBJ_ZSET, 20},   {OBJ_ZSET, 2500},
 };
 enum { VALUES = sizeof values / sizeof values[0] };
 
@@ -266,13 +284,18 @@ START_TEST(keyspace__rename_logs_one_key_commands)
     string_of("b", "old");
     harness_text_clear(h);
     ck_assert_int_eq(rename_key("a", "b", false, &done), OK);
-    snprintf(text, sizeof text, "MULTI|DEL b|HSET b e0 0 e1 1|PEXPIREAT b %lld|DEL a|EXEC|", (long long)h->now_ms + 5000);
+    snprintf(text, sizeof text, "MULTI|DEL b|HSET b e0 0 e1 1|PEXPIREAT b %lld|DEL a|EXEC|",
+             (long long)h->now_ms + 5000);
     ck_assert_str_eq(harness_text(h), text);
     harness_text_clear(h);
     make("l", OBJ_LIST, 3);
     harness_text_clear(h);
     ck_assert_int_eq(rename_key("l", "m", true, &done), OK);
     ck_assert_str_eq(harness_text(h), "MULTI|RPUSH m e1 e0 e2|DEL l|EXEC|");
+    make("z", OBJ_ZSET, 2);
+    harness_text_clear(h);
+    ck_assert_int_eq(rename_key("z", "y", true, &done), OK);
+    ck_assert_str_eq(harness_text(h), "MULTI|ZADD y -3.5 e0 -2.5 e1|DEL z|EXEC|");
 }
 END_TEST
 
