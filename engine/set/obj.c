@@ -89,14 +89,19 @@ struct obj_big obj_big_get(const struct obj *o)
 {
     struct obj_big big;
 
-    check(o->form == OBJ_BIG && o->value_size == sizeof big);
+    check(o->form == OBJ_BIG && o->value_size >= sizeof big);
     memcpy(&big, o->value, sizeof big);
     return big;
 }
 
 void obj_big_set(struct obj *o, const struct obj_big *big)
 {
-    obj_value_set(o, slice_of(big, sizeof *big));
+    check(o->form == OBJ_BIG);
+    if (o->value_size < sizeof *big) {
+        obj_value_reserve(o, sizeof *big);
+        o->value_size = sizeof *big;
+    }
+    memcpy(o->value, big, sizeof *big);
 }
 
 size_t obj_memory(const struct obj *o)

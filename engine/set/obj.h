@@ -4,7 +4,7 @@
  *   form    value bytes
  *   PLAIN   string: the bytes themselves
  *   PACKED  hash, list, set, sorted set: all elements in one run (engine/type/packed.h)
- *   BIG     struct obj_big: the id under which the elements are rows of the store
+ *   BIG     struct obj_big: the id under which the elements are rows of the store; behind it a list keeps its ends
  *
  * The pointer of an object stays valid as long as its slot's lock is held. All fields are guarded by that lock.
  * The types read and write key, value, count, marks and form, and tell the transaction (txn_changed); the rest is the
@@ -71,7 +71,7 @@ struct obj {
 struct obj_big {
     uint64_t id;    /* of its E and S rows */
     uint64_t first; /* lists: index of the first element */
-    uint64_t spare;
+    uint64_t spare; /* the type's own */
 };
 
 static inline struct slice obj_key(const struct obj *o)
@@ -93,7 +93,7 @@ void obj_value_set(struct obj *o, struct slice value);
 /* At byte `at`, removes `remove` bytes and puts `insert` there (which must not point into the object). */
 void obj_value_splice(struct obj *o, size_t at, size_t remove, struct slice insert);
 
-/* BIG only. */
+/* BIG only. Setting keeps what lies behind struct obj_big in the value. */
 struct obj_big obj_big_get(const struct obj *o);
 void obj_big_set(struct obj *o, const struct obj_big *big);
 

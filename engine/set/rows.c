@@ -78,6 +78,7 @@ enum err txn_make_big(struct txn *t, struct obj *o)
 
     check(o->form != OBJ_BIG);
     o->form = OBJ_BIG;
+    o->value_size = 0;
     obj_big_set(o, &big);
     (void)touch(t, o);
     return OK;

@@ -367,6 +367,12 @@ void set_figures(struct set *s, struct set_figures *out)
         .drain_batches = atomic_load(&s->drain_batches),
         .stalls = atomic_load(&s->stalls),
     };
+    pthread_mutex_lock(&s->threads_lock);
+    for (struct txn *t = s->threads; t != NULL; t = t->next_thread) {
+        out->hits += atomic_load_explicit(&t->hits, memory_order_relaxed);
+        out->misses += atomic_load_explicit(&t->misses, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&s->threads_lock);
 }
 
 void set_budget(struct set *s, uint64_t budget_bytes)

@@ -132,6 +132,7 @@ struct txn {
     struct set *set;
     struct txn *next_thread;
     struct rng rng;
+    atomic_uint_fast64_t hits, misses; /* of txn_read; written by the owner only */
     atomic_uint_fast64_t active_since; /* journal position from before its frame; 0: none in the making */
 
     /* While it runs */

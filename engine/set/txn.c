@@ -49,6 +49,8 @@ void txn_free(struct txn *t)
         check(*p != NULL);
     *p = t->next_thread;
     pthread_mutex_unlock(&t->set->threads_lock);
+    atomic_fetch_add(&t->set->hits, atomic_load(&t->hits));
+    atomic_fetch_add(&t->set->misses, atomic_load(&t->misses));
     atomic_fetch_add(&t->set->bytes, t->bytes_delta);
     atomic_fetch_add(&t->set->objects, t->objects_delta);
     store_value_free(&t->value);
@@ -247,13 +249,21 @@ static enum err find_live(struct txn *t, struct slice key, enum obj_type type, s
     return OK;
 }
 
+static void tick(atomic_uint_fast64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
 {
     struct obj *o = NULL;
+    enum err e = find_live(t, key, type, &o);
 
-    TRY(find_live(t, key, type, &o));
-    if (expired(t, o))
-        return ERR_NOT_FOUND;
+    if (e == OK && expired(t, o))
+        e = ERR_NOT_FOUND;
+    if (e == OK || e == ERR_NOT_FOUND)
+        tick(e == OK ? &t->hits : &t->misses);
+    TRY(e);
     o->access_clock = (uint32_t)(t->options.now_ms / 1000);
     *out = o;
     return OK;
@@ -307,7 +317,7 @@ enum err txn_write_or_create(struct txn *t, struct slice key, enum obj_type type
 /* ---- Changes ---- */
 
 /* The entry that collects what the running effect does to o. */
-struct touched *touch(struct txn *t, struct obj *o)
+static struct touched *touch_record(struct txn *t, struct obj *o)
 {
     struct touched *entry;
 
@@ -324,9 +334,16 @@ struct touched *touch(struct txn *t, struct obj *o)
     entry = &t->touched[t->touched_count++];
     *entry = (struct touched){.o = o, .space = set_space(t->set, o->db), .effect = EFFECT_NONE, .slot = o->slot, .db = o->db};
 found:
+    t->changed = t->command_changed = true;
+    return entry;
+}
+
+struct touched *touch(struct txn *t, struct obj *o)
+{
+    struct touched *entry = touch_record(t, o);
+
     if (o->form == OBJ_BIG)
         entry->through = true;
-    t->changed = t->command_changed = true;
     return entry;
 }
 
@@ -349,6 +366,11 @@ static void count(struct txn *t, struct touched *entry, int keys, int expires)
 void txn_changed(struct txn *t, struct obj *o)
 {
     (void)touch(t, o);
+}
+
+void txn_changed_record(struct txn *t, struct obj *o)
+{
+    (void)touch_record(t, o);
 }
 
 struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type)
@@ -529,7 +551,7 @@ static void bind(struct txn *t, const struct obj *o)
 
 void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t word_count)
 {
-    (void)touch(t, o);
+    (void)touch_record(t, o);
     text_begin(t, o->db);
     effect_add(t, text_words(&t->text, words, word_count))->db = o->db;
     bind(t, o);

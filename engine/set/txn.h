@@ -52,6 +52,10 @@ enum err txn_write_or_create(struct txn *t, struct slice key, enum obj_type type
 /* Says that value, count, marks or form of o changed. */
 void txn_changed(struct txn *t, struct obj *o);
 
+/* The same for a BIG object none of whose rows changed: its record alone goes to the store, with the next drain, as a
+ * small object's does. Rows that a later change writes take the record as it is then with them in one batch. */
+void txn_changed_record(struct txn *t, struct obj *o);
+
 /* Removes the key and its elements; emits DEL. The object must not be used afterwards. */
 void txn_delete(struct txn *t, struct obj *o);
 
