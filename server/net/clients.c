@@ -148,6 +148,12 @@ const char *client_local_address(const struct client *c)
     return c->local_address;
 }
 
+bool client_is_local(const struct client *c)
+{
+    return (RELAXED(c->flags) & CLIENT_FLAG_UNIX) != 0 || strncmp(c->address, "127.", 4) == 0 ||
+           strncmp(c->address, "[::1]:", 6) == 0;
+}
+
 void client_note_command(struct client *c, const struct command *command)
 {
     STORE(c->command, command);

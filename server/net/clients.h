@@ -92,6 +92,7 @@ enum err clients_look(struct clients *c, uint64_t id, struct client_snapshot *ou
 uint64_t client_id(const struct client *c);
 const char *client_address(const struct client *c);       /* constant */
 const char *client_local_address(const struct client *c); /* constant */
+bool client_is_local(const struct client *c);             /* over loopback or a unix socket */
 
 /* Its last command, for CLIENT LIST. Its own thread only; one relaxed store. */
 void client_note_command(struct client *c, const struct command *command);
