@@ -23,9 +23,20 @@ static void usage(void)
          "       cairn-server --config /path/to/node.toml [--directive value ...]\n"
          "       cairn-server -v | --version\n"
          "       cairn-server -h | --help\n"
+         "       cairn-server --help-options\n"
          "Examples:\n"
          "       cairn-server --port 7000 --cluster-enabled yes\n"
          "       cairn-server /etc/cairn/node.conf --loglevel verbose");
+}
+
+/* The table of settings, which is also their documentation. */
+static void help_options(void)
+{
+    struct buf text = {0};
+
+    config_help(&text);
+    fwrite(text.data, 1, text.size, stdout);
+    buf_free(&text);
 }
 
 /* Detaches from the terminal. The parent leaves here. */
@@ -142,6 +153,10 @@ int main(int argc, char **argv)
     }
     if (argc == 2 && (strcmp(argv[1], "-v") == 0 || strcmp(argv[1], "--version") == 0)) {
         printf("Cairn server v=%s\n", CAIRN_VERSION);
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help-options") == 0) {
+        help_options();
         return 0;
     }
     config = config_new();

@@ -28,6 +28,7 @@
 #include "persistence/wal.h"
 #include "server/drive/cluster_service.h"
 #include "server/settings.h"
+#include "server/stat/watch.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
 #include "server/node_priv.h"
@@ -92,6 +93,11 @@ struct stats *node_stats(struct node *n)
 struct pool *node_pool(struct node *n)
 {
     return n->pool;
+}
+
+struct watch *node_watch(struct node *n)
+{
+    return n->watch;
 }
 
 unsigned node_databases(const struct node *n)
@@ -380,6 +386,7 @@ enum err node_open(const struct options *o, struct node **out)
     if (n->cluster && (e = open_cluster(n, o)) != OK)
         goto fail;
     settings_watch(n, o->config);
+    n->watch = watch_new(n);
     *out = n;
     return OK;
 fail:
@@ -392,6 +399,7 @@ void node_close(struct node *n, bool drain)
     if (n == NULL)
         return;
     pool_free(n->pool);
+    watch_free(n->watch);
     cluster_service_close(n->cluster_service);
     if (n->set != NULL && drain && set_drain(n->set) != OK)
         log_event(LOG_WARNING, "drain failed; the log has everything: error=\"%s\"", err_text());

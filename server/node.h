@@ -20,6 +20,7 @@ struct config;
 struct clients;
 struct registry;
 struct pool;
+struct watch;
 struct stats;
 struct cluster_service;
 struct session;
@@ -39,6 +40,7 @@ struct clients *node_clients(struct node *n);
 const struct registry *node_registry(struct node *n);
 struct stats *node_stats(struct node *n);
 struct pool *node_pool(struct node *n);
+struct watch *node_watch(struct node *n);         /* slow log, latency events, rates: server/stat */
 
 struct cluster_service *node_cluster(struct node *n); /* server/drive; NULL: cluster-enabled no */
 

@@ -39,6 +39,7 @@ struct node {
     struct stats *stats;
     struct pool *pool;
     struct waiting *waiting;
+    struct watch *watch;
     struct cluster_service *cluster_service;
     int lock_fd; /* of the data directory */
     unsigned databases;

@@ -1,0 +1,35 @@
+/*
+ * watch.h - what is remembered about the node's past: slow commands, latency events, rates, the peak of memory.
+ *
+ * Threads: figures from any thread; samples are taken by the node's tick on the main thread.
+ */
+#ifndef CAIRN_SERVER_STAT_WATCH_H
+#define CAIRN_SERVER_STAT_WATCH_H
+
+#include "base/types.h"
+#include "engine/set/set.h"
+
+struct watch;
+struct node;
+struct slowlog;
+struct latency;
+
+/* Hooks itself into the node (observe, tick) and its settings. The node outlives it. */
+struct watch *watch_new(struct node *n);
+void watch_free(struct watch *w); /* no command runs any more; accepts NULL */
+
+struct slowlog *watch_slowlog(struct watch *w);
+struct latency *watch_latency(struct watch *w);
+
+/* CONFIG RESETSTAT: rates and the counters of the set begin anew. */
+void watch_reset(struct watch *w);
+
+struct watch_figures {
+    uint64_t ops_per_s;
+    double input_kb_per_s, output_kb_per_s;
+    uint64_t memory_peak, memory_at_start; /* bytes */
+    struct set_figures set;                /* counters: since the last reset */
+};
+void watch_figures(struct watch *w, struct watch_figures *out);
+
+#endif
