@@ -1,5 +1,5 @@
 /*
- * list.c - lists: which form a list has, the packed form, walks.
+ * list.c - lists: which form a list has, and the packed form.
  *
  * A list is PACKED up to OBJ_PACKED_ENTRIES_MAX elements and OBJ_PACKED_BYTES_MAX bytes; one that grows beyond becomes
  * BIG and stays it, except when trimmed to less than half, which builds it anew.
@@ -8,13 +8,24 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "engine/type/element_walk.h"
 #include "engine/type/list_big.h"
 
 enum { EFFECT_ELEMENTS_MAX = 256 }; /* words of one RPUSH of list_store_all */
 
 const char *list_encoding(const struct obj *o)
 {
-    return (o->marks & OBJ_MARK_LARGE) != 0 ? "quicklist" : "listpack";
+    bool large = (o->marks & OBJ_MARK_LARGE) != 0;
+
+    if (o->form == OBJ_PACKED) {
+        struct packed p = packed_begin(obj_value(o));
+        uint64_t bytes = 0;
+
+        while (packed_next(&p))
+            bytes += list_big_bytes(p.entry);
+        large = list_big_is_large(bytes);
+    }
+    return large ? "quicklist" : "listpack";
 }
 
 static enum err broken(const struct obj *o)
@@ -41,67 +52,6 @@ static enum err locate(const struct obj *o, uint64_t index, struct packed *place
     return OK;
 }
 
-/* ---- Walks ---- */
-
-enum err list_walk_begin(struct txn *t, struct obj *o, uint64_t start, bool reverse, struct list_walk *w)
-{
-    check(start < o->count);
-    w->reverse = reverse;
-    w->big = o->form == OBJ_BIG;
-    w->next = start;
-    w->left = reverse ? start + 1 : o->count - start;
-    if (w->big) {
-        w->first = obj_big_get(o).first;
-        return txn_indexes(t, o, w->first + start, reverse, &w->cursor);
-    }
-    w->place = packed_begin(obj_value(o));
-    if (!reverse) {
-        for (uint64_t i = 0; i < start; i++)
-            if (!packed_next(&w->place))
-                return broken(o);
-        return OK;
-    }
-    if (start >= OBJ_PACKED_ENTRIES_MAX || o->value_size > UINT16_MAX)
-        return err_set(ERR_CORRUPT, "a packed list has %llu elements", (unsigned long long)o->count);
-    for (uint64_t i = 0; i <= start; i++) {
-        if (!packed_next(&w->place))
-            return broken(o);
-        w->offsets[i] = (uint16_t)w->place.at;
-    }
-    return OK;
-}
-
-enum err list_walk_next(struct list_walk *w)
-{
-    if (w->left == 0)
-        return ERR_NOT_FOUND;
-    if (w->big) {
-        enum err e = txn_cursor_next(&w->cursor);
-
-        if (e == ERR_NOT_FOUND || (e == OK && w->cursor.index != w->first + w->next))
-            return err_set(ERR_CORRUPT, "element %llu of a list is missing", (unsigned long long)w->next);
-        if (e != OK)
-            return e;
-        w->element = w->cursor.value;
-    } else {
-        if (w->reverse)
-            w->place.next = w->offsets[w->next];
-        if (!packed_next(&w->place))
-            return err_set(ERR_CORRUPT, "element %llu of a packed list is missing", (unsigned long long)w->next);
-        w->element = w->place.entry;
-    }
-    w->index = w->next;
-    w->next = w->reverse ? w->next - 1 : w->next + 1;
-    w->left--;
-    return OK;
-}
-
-void list_walk_end(struct list_walk *w)
-{
-    if (w->big)
-        txn_cursor_close(&w->cursor);
-}
-
 /* ---- The ends ---- */
 
 enum err list_push(struct txn *t, struct obj *o, enum list_end end, struct slice element)
@@ -115,8 +65,7 @@ enum err list_push(struct txn *t, struct obj *o, enum list_end end, struct slice
         }
         TRY(list_big_make(t, o));
     }
-    list_big_push(t, o, end, element);
-    return OK;
+    return list_big_push(t, o, end, element);
 }
 
 /* Removes n elements at one end, not all, of a packed list. */
@@ -144,7 +93,7 @@ static enum err drop(struct txn *t, struct obj *o, enum list_end end, uint64_t n
     else if (o->form == OBJ_PACKED)
         return packed_drop(t, o, end, n);
     else
-        list_big_drop(t, o, end, n, listpack_bytes);
+        return list_big_drop(t, o, end, n, listpack_bytes);
     return OK;
 }
 
@@ -168,17 +117,20 @@ enum err list_pop_many(struct txn *t, struct obj *o, enum list_end end, uint64_t
     if (n == 1) {
         struct slice element;
 
+        if (o->form == OBJ_BIG)
+            TRY(list_big_refill(t, o, end));
         TRY(list_get(t, o, start, &element));
         if (o->form == OBJ_BIG)
             listpack_bytes = list_big_bytes(element);
         each(context, element);
         return drop(t, o, end, 1, listpack_bytes);
     }
+    TRY(list_long_walk(t, o, n));
     TRY(list_walk_begin(t, o, start, end == LIST_TAIL, &w));
     do {
         if ((e = list_walk_next(&w)) != OK)
             break;
-        if (w.big)
+        if (o->form == OBJ_BIG)
             listpack_bytes += list_big_bytes(w.element);
         each(context, w.element);
     } while (--left > 0);
@@ -312,6 +264,7 @@ static enum err matches(struct txn *t, struct obj *o, struct slice element, bool
     size_t n;
     enum err e;
 
+    TRY(list_long_walk(t, o, o->count));
     TRY(list_walk_begin(t, o, reverse ? o->count - 1 : 0, reverse, &w));
     while ((e = list_walk_next(&w)) == OK) {
         if (!slice_equal(w.element, element))
@@ -426,6 +379,7 @@ enum err list_trim(struct txn *t, struct obj *o, uint64_t start, uint64_t n)
         return OK;
     }
     if (o->form == OBJ_BIG) {
+        TRY(list_long_walk(t, o, n < start + tail ? n : start + tail));
         if (n < start + tail)
             return rebuild(t, o, start, n);
         TRY(measure(t, o, 0, start, &head_bytes));
@@ -440,6 +394,22 @@ enum err list_trim(struct txn *t, struct obj *o, uint64_t start, uint64_t n)
 }
 
 /* ---- The whole ---- */
+
+enum err list_long_walk(const struct txn *t, const struct obj *o, uint64_t n)
+{
+    return o->form == OBJ_BIG && elements_too_many(t, n) ? ERR_COLD : OK;
+}
+
+enum err list_copy(struct txn *t, struct obj *from, struct obj *to)
+{
+    if (from->form == OBJ_BIG)
+        return list_big_copy(t, from, to);
+    obj_value_set(to, obj_value(from));
+    to->count = from->count;
+    to->marks = from->marks;
+    txn_changed(t, to);
+    return OK;
+}
 
 enum err list_store_all(struct txn *t, struct slice key, const struct slice *elements, size_t count)
 {

@@ -1,5 +1,5 @@
 /*
- * list.h - lists: elements in one packed run (PACKED) or a row each (BIG).
+ * list.h - lists: elements in one packed run (PACKED), or a run at each end and a row each between (BIG).
  *
  * Objects passed in are lists found by txn_read (for reading) or txn_write / txn_create (for changing). A function
  * that changes reads first: ERR_COLD means that nothing was changed. Indexes count from the head, from 0, and must lie
@@ -63,6 +63,12 @@ enum err list_remove(struct txn *t, struct obj *o, struct slice element, int64_t
 /* Keeps `n` elements from `start` on; n = 0 deletes the list. */
 enum err list_trim(struct txn *t, struct obj *o, uint64_t start, uint64_t n) WARN_UNUSED;
 
+/* Whether walking so many elements must be left to a thread that may wait: ERR_COLD, before anything is changed. */
+enum err list_long_walk(const struct txn *t, const struct obj *o, uint64_t n) WARN_UNUSED;
+
+/* `to` is a new, empty list and gets the same elements. Emits nothing. */
+enum err list_copy(struct txn *t, struct obj *from, struct obj *to) WARN_UNUSED;
+
 /* Makes the key a list of these elements, whatever it was before; none: the key is deleted. Emits its effects. */
 enum err list_store_all(struct txn *t, struct slice key, const struct slice *elements, size_t count) WARN_UNUSED;
 
@@ -78,11 +84,16 @@ enum err list_store_all(struct txn *t, struct slice key, const struct slice *ele
 struct list_walk {
     uint64_t index;
     struct slice element;
-    uint64_t next, left; /* the rest is private */
-    bool reverse, big;
+    struct txn *txn; /* the rest is private */
+    struct obj *o;
+    uint64_t next, left;
+    uint64_t head, rows, first; /* elements in the first run and in rows; number of the first row */
+    uint64_t entry;             /* reverse: the entry of the run that is next */
+    struct slice runs[2];
+    int part;
+    bool reverse, open;
     struct packed place;
-    uint16_t offsets[OBJ_PACKED_ENTRIES_MAX]; /* reverse, PACKED: where the entries begin */
-    uint64_t first;
+    uint16_t offsets[OBJ_PACKED_ENTRIES_MAX]; /* reverse: where the entries of the run begin */
     struct txn_cursor cursor;
 };
 enum err list_walk_begin(struct txn *t, struct obj *o, uint64_t start, bool reverse, struct list_walk *w) WARN_UNUSED;

@@ -1,21 +1,27 @@
 /*
- * list_big.c - long lists: a row per element, dense from obj_big.first on.
+ * list_big.c - long lists: runs at both ends, rows between.
  *
- * What moves elements reads all of them into a packed run before it writes the first row: then ERR_COLD changes
- * nothing, and rows may be overwritten in any order.
+ * What moves rows reads all of them into a packed run before it writes the first: then ERR_COLD changes nothing, and
+ * rows may be overwritten in any order.
  */
 #include "engine/type/list_big.h"
 
 #include "base/check.h"
 #include "base/num.h"
 
-#define FIRST_INDEX ((uint64_t)1 << 63)
+#define FIRST_ROW ((uint64_t)1 << 63)
 
 enum {
     LISTPACK_BYTES_MAX = 8192, /* list-max-listpack-size -2 */
     LISTPACK_HEAD_BYTES = 7,
     INTEGER_TEXT_MAX = 20,
+    RUN_ENTRIES_MAX = 128, /* what a push or a pop moves in memory: keep it short */
+    RUN_BYTES_MAX = 2048,
+    VALUE_HEAD_BYTES = sizeof(struct list_big),
 };
+_Static_assert(sizeof(struct list_big) == 40, "on disk");
+
+/* ---- Listpack bytes ---- */
 
 static unsigned integer_bytes(int64_t value)
 {
@@ -41,172 +47,565 @@ uint64_t list_big_bytes(struct slice element)
     return bytes + (bytes < 128 ? 1 : bytes < 16383 ? 2 : bytes < 2097151 ? 3 : bytes < 268435455 ? 4 : 5);
 }
 
-/* Stores the record of the list after a change of its rows. */
-static void settle(struct txn *t, struct obj *o, const struct obj_big *big)
+bool list_big_is_large(uint64_t bytes)
 {
-    uint64_t bytes = big->spare + LISTPACK_HEAD_BYTES;
+    return bytes + LISTPACK_HEAD_BYTES > LISTPACK_BYTES_MAX;
+}
 
-    if (bytes > LISTPACK_BYTES_MAX)
+/* ---- The value ---- */
+
+enum err list_big_load(const struct obj *o, struct list_big *out)
+{
+    struct list_big b;
+
+    if (o->value_size < VALUE_HEAD_BYTES)
+        return err_set(ERR_CORRUPT, "a list's record has %u bytes", o->value_size);
+    memcpy(&b, o->value, sizeof b);
+    if (b.ends.head_bytes > o->value_size - VALUE_HEAD_BYTES || (uint64_t)b.ends.head_count + b.ends.tail_count > o->count)
+        return err_set(ERR_CORRUPT, "a list's ends do not fit its record");
+    *out = b;
+    return OK;
+}
+
+/* Stores the head of the value, after a change of runs or rows (those have told the transaction themselves). */
+static void save(struct txn *t, struct obj *o, const struct list_big *b)
+{
+    if (list_big_is_large(b->big.spare))
         o->marks |= OBJ_MARK_LARGE;
-    else if (bytes <= LISTPACK_BYTES_MAX / 2)
+    else if (b->big.spare + LISTPACK_HEAD_BYTES <= LISTPACK_BYTES_MAX / 2)
         o->marks &= (uint8_t)~OBJ_MARK_LARGE;
-    obj_big_set(o, big);
-    txn_changed(t, o);
+    memcpy(o->value, b, sizeof *b);
+    txn_changed_record(t, o);
+}
+
+static size_t run_at(const struct list_big *b, enum list_end end)
+{
+    return end == LIST_HEAD ? VALUE_HEAD_BYTES : VALUE_HEAD_BYTES + b->ends.head_bytes;
+}
+
+struct slice list_big_run(const struct obj *o, const struct list_big *b, enum list_end end)
+{
+    size_t at = run_at(b, end);
+
+    return slice_of(o->value + at, end == LIST_HEAD ? b->ends.head_bytes : o->value_size - at);
+}
+
+static uint32_t run_count(const struct list_big *b, enum list_end end)
+{
+    return end == LIST_HEAD ? b->ends.head_count : b->ends.tail_count;
+}
+
+/* Books what was put into or taken out of a run; the tail's bytes follow from the value's size. */
+static void run_book(struct list_big *b, enum list_end end, int64_t entries, int64_t bytes)
+{
+    if (end == LIST_HEAD) {
+        b->ends.head_count = (uint32_t)(b->ends.head_count + entries);
+        b->ends.head_bytes = (uint32_t)(b->ends.head_bytes + bytes);
+    } else {
+        b->ends.tail_count = (uint32_t)(b->ends.tail_count + entries);
+    }
+}
+
+/* All elements are in the runs: gives them all to one of the two. */
+static void run_take_all(struct obj *o, struct list_big *b, enum list_end end)
+{
+    check(list_big_rows(o, b) == 0);
+    b->ends.head_count = end == LIST_HEAD ? (uint32_t)o->count : 0;
+    b->ends.head_bytes = end == LIST_HEAD ? o->value_size - VALUE_HEAD_BYTES : 0;
+    b->ends.tail_count = end == LIST_HEAD ? 0 : (uint32_t)o->count;
+}
+
+/* The entry number `index` of a run; its place counts from the beginning of the run. */
+static enum err run_locate(struct slice run, uint64_t index, struct packed *place)
+{
+    struct packed p = packed_begin(run);
+
+    do {
+        if (!packed_next(&p))
+            return err_set(ERR_CORRUPT, "an end of a list has fewer elements than it says");
+    } while (index-- > 0);
+    *place = p;
+    return OK;
+}
+
+/* Inserts in front of the entry that begins at byte `at` of the run. */
+static void run_insert(struct obj *o, struct list_big *b, enum list_end end, size_t at, struct slice element)
+{
+    packed_insert(o, run_at(b, end) + at, element);
+    run_book(b, end, 1, (int64_t)packed_entry_bytes(element.size));
+}
+
+/* Removes bytes [from, to) of the run, which are `entries` entries. */
+static void run_remove(struct obj *o, struct list_big *b, enum list_end end, size_t from, size_t to, uint64_t entries)
+{
+    packed_remove(o, run_at(b, end) + from, run_at(b, end) + to);
+    run_book(b, end, -(int64_t)entries, -(int64_t)(to - from));
 }
 
 enum err list_big_make(struct txn *t, struct obj *o)
 {
-    uint64_t count = o->count, at = FIRST_INDEX;
+    struct list_big b = {.ends = {.head_count = (uint32_t)o->count, .head_bytes = o->value_size}};
     struct buf old = {0};
-    struct obj_big big;
     struct packed p;
+    size_t entries = 0;
     enum err e;
 
+    p = packed_begin(obj_value(o));
+    for (; packed_next(&p); entries++)
+        b.big.spare += list_big_bytes(p.entry);
+    if (entries != o->count)
+        return err_set(ERR_CORRUPT, "a packed list has %zu elements, not %llu", entries, (unsigned long long)o->count);
     buf_append_slice(&old, obj_value(o));
-    if ((e = txn_make_big(t, o)) == OK) {
-        big = obj_big_get(o);
-        big.first = at;
-        big.spare = 0;
-        p = packed_begin(buf_slice(&old));
-        while (packed_next(&p)) {
-            txn_index_put(t, o, at++, p.entry);
-            big.spare += list_big_bytes(p.entry);
-        }
-        o->count = count;
-        if (at - FIRST_INDEX != count)
-            e = err_set(ERR_CORRUPT, "a packed list has %llu elements, not %llu",
-                        (unsigned long long)(at - FIRST_INDEX), (unsigned long long)count);
-        settle(t, o, &big);
+    e = txn_make_big(t, o);
+    if (e == OK) {
+        b.big.id = obj_big_get(o).id;
+        b.big.first = FIRST_ROW;
+        obj_value_reserve(o, VALUE_HEAD_BYTES + old.size);
+        if (old.size > 0)
+            memcpy(o->value + VALUE_HEAD_BYTES, old.data, old.size);
+        o->value_size = (uint32_t)(VALUE_HEAD_BYTES + old.size);
+        save(t, o, &b);
     }
     buf_free(&old);
     return e;
 }
 
-void list_big_push(struct txn *t, struct obj *o, enum list_end end, struct slice element)
+enum err list_big_copy(struct txn *t, struct obj *from, struct obj *to)
 {
-    struct obj_big big = obj_big_get(o);
+    struct list_big b;
+    struct txn_cursor c;
+    uint64_t left;
+    enum err e = OK;
 
-    if (end == LIST_HEAD)
-        txn_index_put(t, o, --big.first, element);
-    else
-        txn_index_put(t, o, big.first + o->count, element);
-    o->count++;
-    big.spare += list_big_bytes(element);
-    settle(t, o, &big);
+    TRY(list_big_load(from, &b));
+    left = list_big_rows(from, &b);
+    if (left > 0)
+        TRY(txn_indexes(t, from, b.big.first, false, &c));
+    e = txn_make_big(t, to);
+    if (e == OK) {
+        b.big.id = obj_big_get(to).id;
+        obj_value_set(to, obj_value(from));
+        memcpy(to->value, &b, sizeof b);
+        to->count = from->count;
+        to->marks = from->marks;
+        txn_changed(t, to);
+        for (; left > 0 && (e = txn_cursor_next(&c)) == OK; left--)
+            txn_index_put(t, to, c.index, c.value);
+    }
+    if (list_big_rows(from, &b) > 0)
+        txn_cursor_close(&c);
+    return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "elements of a list are missing") : e;
 }
 
-enum err list_big_get(struct txn *t, struct obj *o, uint64_t index, struct slice *element)
+/* ---- Between runs and rows ---- */
+
+/* Moves inner entries of a run to the rows: all, or as many as make the run half empty with room for `need` bytes. */
+static enum err spill(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, bool all, size_t need)
 {
-    enum err e = txn_index_get(t, o, obj_big_get(o).first + index, element);
+    struct slice run = list_big_run(o, b, end);
+    uint32_t count = run_count(b, end), keep = 0, moved;
+    struct packed p = packed_begin(run);
+    uint64_t row;
+
+    if (end == LIST_HEAD) { /* keep what lies before the cut */
+        size_t cut = 0;
+
+        while (!all && keep < RUN_ENTRIES_MAX / 2 && packed_next(&p) && p.next <= RUN_BYTES_MAX / 2 &&
+               p.next + need <= RUN_BYTES_MAX) {
+            keep++;
+            cut = p.next;
+        }
+        moved = count - keep;
+        b->big.first -= moved;
+        row = b->big.first;
+        for (p = (struct packed){.bytes = run, .next = cut}; packed_next(&p);)
+            txn_index_put(t, o, row++, p.entry);
+        check(row == b->big.first + moved);
+        run_remove(o, b, end, cut, run.size, moved);
+    } else { /* keep what lies behind the cut */
+        row = b->big.first + list_big_rows(o, b);
+        for (moved = 0; moved < count; moved++) {
+            size_t left = run.size - p.next;
+
+            if (!all && count - moved <= RUN_ENTRIES_MAX / 2 && left <= RUN_BYTES_MAX / 2 && left + need <= RUN_BYTES_MAX)
+                break;
+            if (!packed_next(&p))
+                return err_set(ERR_CORRUPT, "the tail of a list has fewer elements than it says");
+            txn_index_put(t, o, row++, p.entry);
+        }
+        run_remove(o, b, end, 0, p.next, moved);
+    }
+    save(t, o, b);
+    return OK;
+}
+
+/* Reads rows from one end, as many as a run takes when half full, into `run` in the order they were read. */
+static enum err read_rows(struct txn *t, struct obj *o, const struct list_big *b, enum list_end end, struct buf *run,
+                          uint64_t *count)
+{
+    uint64_t rows = list_big_rows(o, b), n = 0;
+    bool reverse = end == LIST_TAIL;
+    struct txn_cursor c;
+    enum err e = OK;
+
+    TRY(txn_indexes(t, o, reverse ? b->big.first + rows - 1 : b->big.first, reverse, &c));
+    while (n < rows && n < RUN_ENTRIES_MAX / 2 && (e = txn_cursor_next(&c)) == OK) {
+        if (run->size + packed_entry_bytes(c.value.size) > RUN_BYTES_MAX / 2)
+            break;
+        packed_write(run, c.value);
+        n++;
+    }
+    txn_cursor_close(&c);
+    if (e == ERR_NOT_FOUND)
+        return err_set(ERR_CORRUPT, "elements of a list are missing");
+    *count = n;
+    return e;
+}
+
+static void take_rows(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, const struct buf *run,
+                      uint64_t count)
+{
+    struct packed p = packed_begin(buf_slice(run));
+    uint64_t row = end == LIST_HEAD ? b->big.first : b->big.first + list_big_rows(o, b) - count;
+
+    for (uint64_t i = 0; i < count; i++)
+        txn_index_delete(t, o, row + i);
+    while (packed_next(&p))
+        run_insert(o, b, end, end == LIST_HEAD ? b->ends.head_bytes : 0, p.entry);
+    if (end == LIST_HEAD)
+        b->big.first += count;
+    save(t, o, b);
+}
+
+enum err list_big_refill(struct txn *t, struct obj *o, enum list_end end)
+{
+    struct buf run = {0};
+    uint64_t count = 0;
+    struct list_big b;
+    enum err e;
+
+    TRY(list_big_load(o, &b));
+    if (run_count(&b, end) > 0)
+        return OK;
+    if (list_big_rows(o, &b) == 0) {
+        run_take_all(o, &b, end);
+        save(t, o, &b);
+        return OK;
+    }
+    e = read_rows(t, o, &b, end, &run, &count);
+    if (e == OK && count > 0)
+        take_rows(t, o, &b, end, &run, count);
+    buf_free(&run);
+    return e;
+}
+
+/* ---- Ends ---- */
+
+static bool run_has_room(const struct obj *o, const struct list_big *b, enum list_end end, size_t need)
+{
+    return run_count(b, end) < RUN_ENTRIES_MAX && list_big_run(o, b, end).size + need <= RUN_BYTES_MAX;
+}
+
+enum err list_big_push(struct txn *t, struct obj *o, enum list_end end, struct slice element)
+{
+    size_t need = packed_entry_bytes(element.size);
+    enum list_end other = end == LIST_HEAD ? LIST_TAIL : LIST_HEAD;
+    struct list_big b;
+
+    TRY(list_big_load(o, &b));
+    if (!run_has_room(o, &b, end, need)) {
+        if (list_big_rows(o, &b) == 0 && run_count(&b, other) == 0)
+            run_take_all(o, &b, other); /* a run that is not spilled costs no rows */
+        else
+            TRY(spill(t, o, &b, end, need > RUN_BYTES_MAX, need));
+    }
+    if (need > RUN_BYTES_MAX) { /* too long for a run, and the run is empty: a row of its own */
+        if (end == LIST_HEAD)
+            b.big.first--;
+        txn_index_put(t, o, end == LIST_HEAD ? b.big.first : b.big.first + list_big_rows(o, &b), element);
+    } else {
+        run_insert(o, &b, end, end == LIST_HEAD ? 0 : list_big_run(o, &b, end).size, element);
+    }
+    o->count++;
+    b.big.spare += list_big_bytes(element);
+    save(t, o, &b);
+    return OK;
+}
+
+/* Removes up to n entries at the near end of a run; *n is what is left to remove. */
+static enum err run_drop(struct obj *o, struct list_big *b, enum list_end run, enum list_end end, uint64_t *n)
+{
+    uint32_t count = run_count(b, run);
+    uint64_t k = *n < count ? *n : count;
+    size_t size = list_big_run(o, b, run).size, from = 0, to = size;
+    struct packed p;
+
+    if (k == 0)
+        return OK;
+    if (k < count && end == LIST_HEAD) {
+        TRY(run_locate(list_big_run(o, b, run), k - 1, &p));
+        to = p.next;
+    } else if (k < count) {
+        TRY(run_locate(list_big_run(o, b, run), count - k, &p));
+        from = p.at;
+    }
+    run_remove(o, b, run, from, to, k);
+    o->count -= k;
+    *n -= k;
+    return OK;
+}
+
+enum err list_big_drop(struct txn *t, struct obj *o, enum list_end end, uint64_t n, uint64_t listpack_bytes)
+{
+    enum list_end far = end == LIST_HEAD ? LIST_TAIL : LIST_HEAD;
+    struct list_big b;
+    uint64_t rows, k;
+
+    check(n < o->count);
+    TRY(list_big_load(o, &b));
+    rows = list_big_rows(o, &b);
+    TRY(run_drop(o, &b, end, end, &n));
+    k = n < rows ? n : rows;
+    for (uint64_t i = 0; i < k; i++)
+        txn_index_delete(t, o, end == LIST_HEAD ? b.big.first + i : b.big.first + rows - 1 - i);
+    if (end == LIST_HEAD)
+        b.big.first += k;
+    o->count -= k;
+    n -= k;
+    TRY(run_drop(o, &b, far, end, &n));
+    b.big.spare -= listpack_bytes;
+    save(t, o, &b);
+    return OK;
+}
+
+/* ---- The middle ---- */
+
+enum part { PART_HEAD, PART_ROWS, PART_TAIL };
+
+/* Where an element is; *index becomes its number in that part. */
+static enum part part_of(const struct obj *o, const struct list_big *b, uint64_t *index)
+{
+    uint64_t rows = list_big_rows(o, b);
+
+    if (*index < b->ends.head_count)
+        return PART_HEAD;
+    *index -= b->ends.head_count;
+    if (*index < rows)
+        return PART_ROWS;
+    *index -= rows;
+    return PART_TAIL;
+}
+
+static enum list_end run_of(enum part part)
+{
+    return part == PART_HEAD ? LIST_HEAD : LIST_TAIL;
+}
+
+static enum err row_get(struct txn *t, struct obj *o, const struct list_big *b, uint64_t i, struct slice *element)
+{
+    enum err e = txn_index_get(t, o, b->big.first + i, element);
 
     if (e == ERR_NOT_FOUND)
-        return err_set(ERR_CORRUPT, "element %llu of a list of %llu is missing", (unsigned long long)index,
+        return err_set(ERR_CORRUPT, "row %llu of a list of %llu is missing", (unsigned long long)i,
                        (unsigned long long)o->count);
     return e;
 }
 
-enum err list_big_set(struct txn *t, struct obj *o, uint64_t index, struct slice element)
+enum err list_big_get(struct txn *t, struct obj *o, uint64_t index, struct slice *element)
 {
-    struct obj_big big = obj_big_get(o);
-    struct slice old;
+    struct list_big b;
+    struct packed p;
+    enum part part;
 
-    TRY(list_big_get(t, o, index, &old));
-    big.spare += list_big_bytes(element) - list_big_bytes(old);
-    txn_changed(t, o);
-    txn_index_put(t, o, big.first + index, element);
-    settle(t, o, &big);
+    TRY(list_big_load(o, &b));
+    part = part_of(o, &b, &index);
+    if (part == PART_ROWS)
+        return row_get(t, o, &b, index, element);
+    TRY(run_locate(list_big_run(o, &b, run_of(part)), index, &p));
+    *element = p.entry;
     return OK;
 }
 
-void list_big_drop(struct txn *t, struct obj *o, enum list_end end, uint64_t n, uint64_t listpack_bytes)
+enum err list_big_set(struct txn *t, struct obj *o, uint64_t index, struct slice element)
 {
-    struct obj_big big = obj_big_get(o);
-    uint64_t from = end == LIST_HEAD ? big.first : big.first + o->count - n;
+    uint64_t i = index, old_bytes;
+    struct list_big b;
+    struct slice old;
+    enum part part;
 
-    check(n < o->count);
-    for (uint64_t i = 0; i < n; i++)
-        txn_index_delete(t, o, from + i);
-    if (end == LIST_HEAD)
-        big.first += n;
-    o->count -= n;
-    big.spare -= listpack_bytes;
-    settle(t, o, &big);
+    TRY(list_big_load(o, &b));
+    TRY(list_big_get(t, o, index, &old));
+    old_bytes = list_big_bytes(old);
+    part = part_of(o, &b, &i);
+    if (part != PART_ROWS) {
+        struct slice run = list_big_run(o, &b, run_of(part));
+        struct packed p;
+
+        TRY(run_locate(run, i, &p));
+        if (run.size - (p.next - p.at) + packed_entry_bytes(element.size) > RUN_BYTES_MAX) {
+            TRY(spill(t, o, &b, run_of(part), true, 0));
+            i = index - b.ends.head_count;
+            part = PART_ROWS;
+        } else {
+            run_remove(o, &b, run_of(part), p.at, p.next, 1);
+            run_insert(o, &b, run_of(part), p.at, element);
+        }
+    }
+    if (part == PART_ROWS)
+        txn_index_put(t, o, b.big.first + i, element);
+    b.big.spare += list_big_bytes(element) - old_bytes;
+    save(t, o, &b);
+    return OK;
 }
 
-/* Reads elements [from, to) into a packed run, leaving out those at the given ascending indexes. */
-static enum err collect(struct txn *t, struct obj *o, uint64_t from, uint64_t to, const uint64_t *skip, uint64_t skips,
-                        struct buf *run)
+/* Reads rows [from, to) into a packed run, leaving out those with the given ascending numbers. */
+static enum err collect(struct txn *t, struct obj *o, const struct list_big *b, uint64_t from, uint64_t to,
+                        const uint64_t *skip, uint64_t skips, struct buf *run)
 {
-    struct list_walk w;
-    enum err e = OK;
+    struct txn_cursor c;
     uint64_t s = 0;
+    enum err e = OK;
 
     if (from == to)
         return OK;
-    TRY(list_walk_begin(t, o, from, false, &w));
-    while ((e = list_walk_next(&w)) == OK) {
-        while (s < skips && skip[s] < w.index)
+    TRY(txn_indexes(t, o, b->big.first + from, false, &c));
+    for (uint64_t i = from; i < to && (e = txn_cursor_next(&c)) == OK; i++) {
+        while (s < skips && skip[s] < i)
             s++;
-        if (s == skips || skip[s] != w.index)
-            packed_write(run, w.element);
-        if (w.index + 1 == to)
-            break;
+        if (s == skips || skip[s] != i)
+            packed_write(run, c.value);
     }
-    list_walk_end(&w);
-    return e;
+    txn_cursor_close(&c);
+    return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "elements of a list are missing") : e;
 }
 
-/* Writes the elements of a packed run as rows from `at` on. */
-static void spread(struct txn *t, struct obj *o, uint64_t at, const struct buf *run)
+/* Writes the entries of a packed run as rows from `row` on. */
+static void spread(struct txn *t, struct obj *o, uint64_t row, const struct buf *run)
 {
     struct packed p = packed_begin(buf_slice(run));
 
     while (packed_next(&p))
-        txn_index_put(t, o, at++, p.entry);
+        txn_index_put(t, o, row++, p.entry);
 }
 
-enum err list_big_insert(struct txn *t, struct obj *o, uint64_t index, struct slice element)
+/* In front of row number i; 0 <= i <= rows. Moves the shorter side. */
+static enum err row_insert(struct txn *t, struct obj *o, struct list_big *b, uint64_t i, struct slice element)
 {
-    struct obj_big big = obj_big_get(o);
-    bool head = index < o->count - index;
+    uint64_t rows = list_big_rows(o, b);
+    bool low = i < rows - i;
     struct buf run = {0};
-    enum err e = head ? collect(t, o, 0, index, NULL, 0, &run) : collect(t, o, index, o->count, NULL, 0, &run);
+    enum err e = low ? collect(t, o, b, 0, i, NULL, 0, &run) : collect(t, o, b, i, rows, NULL, 0, &run);
 
     if (e == OK) {
         txn_changed(t, o);
-        if (head) {
-            big.first--;
-            spread(t, o, big.first, &run);
-        } else {
-            spread(t, o, big.first + index + 1, &run);
-        }
-        txn_index_put(t, o, big.first + index, element);
-        o->count++;
-        big.spare += list_big_bytes(element);
-        settle(t, o, &big);
+        if (low)
+            b->big.first--;
+        spread(t, o, low ? b->big.first : b->big.first + i + 1, &run);
+        txn_index_put(t, o, b->big.first + i, element);
     }
     buf_free(&run);
     return e;
 }
 
+enum err list_big_insert(struct txn *t, struct obj *o, uint64_t index, struct slice element)
+{
+    size_t need = packed_entry_bytes(element.size);
+    struct list_big b;
+
+    TRY(list_big_load(o, &b));
+    for (;;) {
+        uint64_t head = b.ends.head_count, behind = head + list_big_rows(o, &b);
+        enum list_end end = head > 0 && index <= head ? LIST_HEAD : LIST_TAIL;
+        struct packed p = {0};
+
+        if (end == LIST_TAIL && (b.ends.tail_count == 0 || index < behind)) {
+            TRY(row_insert(t, o, &b, index - head, element));
+            break;
+        }
+        if (!run_has_room(o, &b, end, need)) {
+            TRY(spill(t, o, &b, end, need > RUN_BYTES_MAX, need));
+            continue;
+        }
+        if (end == LIST_HEAD ? index > 0 : index > behind)
+            TRY(run_locate(list_big_run(o, &b, end), end == LIST_HEAD ? index - 1 : index - behind - 1, &p));
+        run_insert(o, &b, end, p.next, element);
+        break;
+    }
+    o->count++;
+    b.big.spare += list_big_bytes(element);
+    save(t, o, &b);
+    return OK;
+}
+
+/* Removes the rows with these ascending numbers. Moves the shorter side. */
+static enum err rows_remove(struct txn *t, struct obj *o, struct list_big *b, const uint64_t *numbers, uint64_t count)
+{
+    uint64_t rows = list_big_rows(o, b), low, high;
+    struct buf run = {0};
+    bool up;
+    enum err e;
+
+    if (count == 0)
+        return OK;
+    low = numbers[0];
+    high = numbers[count - 1];
+    up = high + 1 - count < rows - low - count; /* the lower side moves up, or the upper one down */
+    e = up ? collect(t, o, b, 0, high + 1, numbers, count, &run) : collect(t, o, b, low, rows, numbers, count, &run);
+    if (e == OK) {
+        uint64_t gone = up ? b->big.first : b->big.first + rows - count;
+
+        txn_changed(t, o);
+        spread(t, o, up ? b->big.first + count : b->big.first + low, &run);
+        for (uint64_t i = 0; i < count; i++)
+            txn_index_delete(t, o, gone + i);
+        if (up)
+            b->big.first += count;
+        o->count -= count;
+    }
+    buf_free(&run);
+    return e;
+}
+
+/* Removes the entries with these ascending numbers from a run, from the last to the first. */
+static enum err run_remove_at(struct obj *o, struct list_big *b, enum list_end end, const uint64_t *numbers,
+                              uint64_t base, uint64_t count)
+{
+    while (count-- > 0) {
+        struct packed p;
+
+        TRY(run_locate(list_big_run(o, b, end), numbers[count] - base, &p));
+        run_remove(o, b, end, p.at, p.next, 1);
+        o->count--;
+    }
+    return OK;
+}
+
 enum err list_big_remove(struct txn *t, struct obj *o, const uint64_t *indexes, uint64_t count, struct slice element)
 {
-    struct obj_big big = obj_big_get(o);
-    uint64_t low = indexes[0], high = indexes[count - 1];
-    bool head = high + 1 - count < o->count - low - count; /* move the head's side up, or the tail's side down */
-    struct buf run = {0};
+    uint64_t head = 0, middle = 0, bytes = list_big_bytes(element), behind, *numbers;
+    struct buf buf = {0};
+    struct list_big b;
     enum err e;
 
     check(count > 0 && count < o->count);
-    if (head)
-        e = collect(t, o, 0, high + 1, indexes, count, &run);
-    else
-        e = collect(t, o, low, o->count, indexes, count, &run);
+    TRY(list_big_load(o, &b));
+    behind = b.ends.head_count + list_big_rows(o, &b);
+    while (head < count && indexes[head] < b.ends.head_count)
+        head++;
+    while (head + middle < count && indexes[head + middle] < behind)
+        middle++;
+    numbers = (uint64_t *)(void *)buf_reserve(&buf, middle * sizeof *numbers);
+    for (uint64_t i = 0; i < middle; i++)
+        numbers[i] = indexes[head + i] - b.ends.head_count;
+    e = rows_remove(t, o, &b, numbers, middle); /* first: it reads */
+    if (e == OK)
+        e = run_remove_at(o, &b, LIST_TAIL, indexes + head + middle, behind, count - head - middle);
+    if (e == OK)
+        e = run_remove_at(o, &b, LIST_HEAD, indexes, 0, head);
     if (e == OK) {
-        txn_changed(t, o);
-        spread(t, o, big.first + (head ? count : low), &run);
-        list_big_drop(t, o, head ? LIST_HEAD : LIST_TAIL, count, count * list_big_bytes(element));
+        b.big.spare -= count * bytes;
+        save(t, o, &b);
     }
-    buf_free(&run);
+    buf_free(&buf);
     return e;
 }

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "engine/type/element_walk.h"
 
 enum { EMBSTR_MAX = 44, INTEGER_TEXT_MAX = 20 };
 
@@ -176,6 +177,8 @@ enum err string_walk_begin(struct txn *t, struct obj *o, uint64_t from, uint64_t
         from = to;
     *w = (struct string_walk){.o = o, .from = from, .to = to, .done = from == to};
     if (o->form == OBJ_BIG && !w->done) {
+        if (elements_too_many(t, (to - from) / OBJ_CHUNK_BYTES))
+            return ERR_COLD;
         TRY(txn_indexes(t, o, from / OBJ_CHUNK_BYTES, false, &w->cursor));
         w->open = true;
     }

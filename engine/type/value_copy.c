@@ -71,18 +71,14 @@ static enum err copy_string(struct txn *t, struct obj *from, struct obj *to)
     return e;
 }
 
-static enum err copy_list(struct txn *t, struct obj *from, struct obj *to, struct effect_run *run)
+static enum err log_list(struct txn *t, struct obj *from, struct effect_run *run)
 {
-    uint64_t first = to->form == OBJ_BIG ? obj_big_get(to).first : 0;
     struct list_walk w;
     enum err e;
 
     TRY(list_walk_begin(t, from, 0, false, &w));
-    while ((e = list_walk_next(&w)) == OK) {
-        if (to->form == OBJ_BIG)
-            txn_index_put(t, to, first + w.index, w.element);
+    while ((e = list_walk_next(&w)) == OK)
         effect_run_add(run, w.element);
-    }
     list_walk_end(&w);
     return e == ERR_NOT_FOUND ? OK : e;
 }
@@ -122,7 +118,7 @@ static enum err copy_collection(struct txn *t, struct obj *from, struct obj *to)
 
     check(from->type <= OBJ_HASH);
     effect_run_begin(&run, t, to, verbs[from->type]);
-    e = from->type == OBJ_LIST ? copy_list(t, from, to, &run) : copy_elements(t, from, to, &run);
+    e = from->type == OBJ_LIST ? log_list(t, from, &run) : copy_elements(t, from, to, &run);
     effect_run_end(&run);
     return e;
 }
@@ -130,6 +126,10 @@ static enum err copy_collection(struct txn *t, struct obj *from, struct obj *to)
 enum err value_copy(struct txn *t, struct obj *from, struct obj *to)
 {
     check(to->type == from->type && to->count == 0 && to->value_size == 0);
+    if (from->type == OBJ_LIST) {
+        TRY(list_copy(t, from, to));
+        return copy_collection(t, from, to);
+    }
     if (from->form == OBJ_BIG) {
         struct obj_big big, source = obj_big_get(from);
 

@@ -7,6 +7,8 @@
 #include "engine/type/string.h"
 #include "server/cmd/args.h"
 
+enum { CELLS_QUICK = 1 << 22 }; /* some milliseconds */
+
 struct lcs_options {
     bool length, indexes, match_lengths;
     int64_t match_length_min;
@@ -109,6 +111,8 @@ static enum err lcs(struct call *c) /* LCS key1 key2 [LEN] [IDX] [MINMATCHLEN n]
         e = lcs_operand(c, 2, &second, &b);
     if (e == OK)
         e = lcs_options_parse(c, &options);
+    if (e == OK && (uint64_t)a.size * b.size > CELLS_QUICK && !txn_may_wait(c->txn))
+        e = ERR_COLD; /* not where other clients wait for this thread */
     if (e == OK)
         e = lcs_reply(c, &options, a, b);
     buf_free(&second);

@@ -236,6 +236,7 @@ static enum err lrange(struct call *c) /* LRANGE key start stop */
     if (e != OK)
         return e;
     range_resolve(start, end, list_length(o), &from, &count);
+    TRY(list_long_walk(c->txn, o, count));
     e = reply_elements(c, o, from, count);
     return e == OK ? OK : reply_take_back(c, mark, e);
 }
@@ -302,6 +303,7 @@ static enum err lpos_reply(struct call *c, struct obj *o, const struct lpos_opti
     enum err e = OK;
 
     *found = 0;
+    TRY(list_long_walk(c->txn, o, left < list_length(o) ? left : list_length(o)));
     TRY(list_walk_begin(c->txn, o, reverse ? list_length(o) - 1 : 0, reverse, &w));
     for (; left > 0 && *found < limit && (e = list_walk_next(&w)) == OK; left--) {
         if (!slice_equal(w.element, c->argv[2]) || skip-- > 0)
@@ -365,6 +367,7 @@ static enum err pivot_find(struct call *c, struct obj *o, struct slice pivot, ui
     struct list_walk w;
     enum err e;
 
+    TRY(list_long_walk(c->txn, o, list_length(o)));
     TRY(list_walk_begin(c->txn, o, 0, false, &w));
     while ((e = list_walk_next(&w)) == OK && !slice_equal(w.element, pivot))
         ;
