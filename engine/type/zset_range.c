@@ -143,8 +143,12 @@ static enum err begin_by_score(struct txn *t, struct obj *o, struct zset_range_w
     return OK;
 }
 
-/* Whether all members have one score; *score: the lowest. */
-static enum err score_of_all(struct txn *t, struct obj *o, double *score, bool *equal)
+/*
+ * What the lowest and the highest pair tell: whether all members have one score (*score, *equal), and whether the range
+ * has nothing (with different scores Redis looks at no more than these two to say so).
+ */
+static enum err look_at_ends(struct txn *t, struct obj *o, const struct zset_range *r, double *score, bool *equal,
+                             bool *nothing)
 {
     double ends[2] = {0};
 
@@ -153,7 +157,8 @@ static enum err score_of_all(struct txn *t, struct obj *o, double *score, bool *
         enum err e;
 
         TRY(zset_walk_first(t, o, reverse, &w));
-        e = zset_walk_next(&w);
+        if ((e = zset_walk_next(&w)) == OK)
+            *nothing |= reverse ? below_min(r, w.score, w.member) : above_max(r, w.score, w.member);
         zset_walk_end(&w);
         TRY(e);
         ends[reverse] = w.score;
@@ -167,16 +172,16 @@ static enum err begin_by_lex(struct txn *t, struct obj *o, struct zset_range_wal
 {
     const struct zset_range *r = w->range;
     const struct zset_lex *start = r->reverse ? &r->to : &r->from;
-    bool equal = false;
+    bool equal = false, nothing = nothing_by_lex(r);
     double score = 0;
 
-    if (nothing_by_lex(r)) {
+    if (!nothing && (r->from.member.data != NULL || r->to.member.data != NULL))
+        TRY(look_at_ends(t, o, r, &score, &equal, &nothing));
+    if (nothing) {
         w->left = 0;
         return OK;
     }
-    if (o->form == OBJ_BIG && start->member.data != NULL)
-        TRY(score_of_all(t, o, &score, &equal));
-    if (equal)
+    if (equal && start->member.data != NULL)
         TRY(zset_walk_from(t, o, score, start->member, r->reverse, &w->walk));
     else
         TRY(zset_walk_first(t, o, r->reverse, &w->walk));

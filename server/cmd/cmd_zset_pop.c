@@ -166,8 +166,8 @@ static enum err bzmpop(struct call *c) /* BZMPOP timeout numkeys key [key ...] M
     msec_t timeout_ms = 0;
     struct obj *o;
 
-    TRY(arg_timeout(c, 1, &timeout_ms));
     TRY(mpop_parse(c, 2, &options));
+    TRY(arg_timeout(c, 1, &timeout_ms));
     TRY(first_set(c, options.first, options.keys, &o));
     return o != NULL ? mpop(c, &options, o) : call_block(c, timeout_ms);
 }

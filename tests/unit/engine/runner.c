@@ -15,6 +15,10 @@
 #include "server/cmd/cmd_set.h"
 #include "server/cmd/cmd_sort.h"
 #include "server/cmd/cmd_string.h"
+#include "server/cmd/cmd_zset.h"
+#include "server/cmd/cmd_zset_algebra.h"
+#include "server/cmd/cmd_zset_pop.h"
+#include "server/cmd/cmd_zset_range.h"
 #include "server/node.h"
 #include "server/run/call.h"
 #include "server/run/errors.h"
@@ -66,7 +70,8 @@ static const struct command_binding *find(struct slice name)
 {
     const struct command_table *const tables[] = {&cmd_string_table, &cmd_bitmap_table, &cmd_lcs_table, &cmd_list_table,
                                                   &cmd_hash_table,   &cmd_set_table,    &cmd_keys_table, &cmd_sort_table,
-                                                  &cmd_scan_table,   &frame_table};
+                                                  &cmd_scan_table,   &cmd_zset_table,   &cmd_zset_range_table,
+                                                  &cmd_zset_pop_table, &cmd_zset_algebra_table, &frame_table};
 
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++)
