@@ -62,13 +62,17 @@ static void watch(struct conn *c)
 
 /* ---- Life ---- */
 
+/* Both handles are closed, which only happens once the session is ours. Runs after the turn's replies are out. */
 static void handle_closed(uv_handle_t *handle)
 {
     struct conn *c = handle->data;
+    struct worker *w = c->worker;
 
-    c->handles--;
-    if (c->handles > 0 || c->state == CONN_AWAY || c->state == CONN_BLOCKED)
+    if (--c->handles > 0)
         return;
+    check(c->state != CONN_AWAY && c->state != CONN_BLOCKED);
+    if (c->to_flush)
+        worker_flush_forget(w, c);
     session_fini(&c->session);
     client_unref(c->client);
     resp_fini(&c->parser);
@@ -76,27 +80,21 @@ static void handle_closed(uv_handle_t *handle)
     buf_free(&c->out);
     buf_free(&c->job_reply);
     free(c->argv);
-    *(c->previous != NULL ? &c->previous->next : &c->worker->conns) = c->next;
+    *(c->previous != NULL ? &c->previous->next : &w->conns) = c->next;
     if (c->next != NULL)
         c->next->previous = c->previous;
-    c->worker->conn_count--;
+    w->conn_count--;
     free(c);
 }
 
-/* The session is ours: the end. Otherwise what brings it back calls this. */
+/* The socket is closed. As soon as the session is ours too it is the end; what brings it back calls this again. */
 static void release(struct conn *c)
 {
     if (c->state == CONN_AWAY || c->state == CONN_BLOCKED)
         return;
-    if (c->client->conn != NULL) {
-        c->client->conn = NULL;
-        client_gone(c->client);
-    }
-    c->poll.data = c->timer.data = c;
-    if (!uv_is_closing((uv_handle_t *)&c->poll))
-        uv_close((uv_handle_t *)&c->poll, handle_closed);
-    if (!uv_is_closing((uv_handle_t *)&c->timer))
-        uv_close((uv_handle_t *)&c->timer, handle_closed);
+    c->client->conn = NULL;
+    client_gone(c->client);
+    uv_close((uv_handle_t *)&c->timer, handle_closed);
 }
 
 void conn_close(struct conn *c)
@@ -104,7 +102,9 @@ void conn_close(struct conn *c)
     if (c->dead)
         return;
     c->dead = true;
-    uv_poll_stop(&c->poll);
+    client_set_flag(c->client, CLIENT_FLAG_CLOSING, true);
+    /* Before the number can be used for another socket: closing the handle touches the loop's entry of that number. */
+    uv_close((uv_handle_t *)&c->poll, handle_closed);
     uv_timer_stop(&c->timer);
     tls_free(c->tls);
     c->tls = NULL;
@@ -335,12 +335,22 @@ static void keep_request(struct conn *c, const struct slice *argv, size_t argc, 
     c->request_used = used;
 }
 
+/* Nobody will read the reply, and there is nothing else to it. */
+static bool is_in_vain(const struct conn *c)
+{
+    const struct command *command = LOAD(c->client->command);
+
+    return (LOAD(c->client->flags) & CLIENT_FLAG_CLOSING) != 0 && command != NULL &&
+           ((command->flags & FACT_READONLY) != 0 || strcmp(command->name, "info") == 0);
+}
+
 static void job_run(struct pool_job *job, struct executor *x)
 {
     struct conn *c = (struct conn *)((char *)job - offsetof(struct conn, job));
     struct message *m = message_new(MESSAGE_AWAY_DONE, c->client);
 
-    c->job_result = execute(x, &c->session, c->argv, c->argc, c->raw, NULL, &c->job_reply);
+    c->job_result = is_in_vain(c) ? EXECUTE_DONE
+                                  : execute(x, &c->session, c->argv, c->argc, c->raw, NULL, &c->job_reply);
     c->job_block_ms = x->block_ms;
     worker_post(c->worker, m);
 }

@@ -24,6 +24,8 @@ struct workers {
     struct worker **pointers;
 };
 
+static void flush(struct worker *w);
+
 /* ---- Inbox ---- */
 
 struct message *message_new(enum message_kind kind, struct client *client)
@@ -56,6 +58,7 @@ static void stop(struct worker *w)
     struct conn *next;
 
     w->stopping = true;
+    flush(w); /* what was executed is answered */
     for (struct conn *c = w->conns; c != NULL; c = next) {
         next = c->next;
         conn_close(c);
@@ -174,6 +177,16 @@ void worker_flush_later(struct worker *w, struct conn *c)
     c->to_flush = true;
     c->next_flush = w->flush;
     w->flush = c;
+}
+
+void worker_flush_forget(struct worker *w, struct conn *c)
+{
+    struct conn **at = &w->flush;
+
+    while (*at != c)
+        at = &(*at)->next_flush;
+    *at = c->next_flush;
+    c->to_flush = false;
 }
 
 /* The log first, then the replies that depend on it. A client that keeps up with its replies could keep us here. */

@@ -171,6 +171,7 @@ void worker_post(struct worker *w, struct message *m); /* takes m; any thread */
 struct message *message_new(enum message_kind kind, struct client *client_or_null); /* takes a reference of its own */
 void worker_fresh(struct worker *w);                   /* reads the clock once a turn */
 void worker_flush_later(struct worker *w, struct conn *c);
+void worker_flush_forget(struct worker *w, struct conn *c); /* it must be on the list */
 
 /* ---- connections (conn.c); worker thread only ---- */
 void conn_open(struct worker *w, int fd, unsigned flags, void *tls);
