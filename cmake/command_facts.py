@@ -1,4 +1,4 @@
-"""Compiles server/cmd/commands.tsv into command_facts.c: usage: command_facts.py commands.tsv out.c"""
+"""Compiles the facts of all commands into C: usage: command_facts.py commands.tsv summaries.tsv out.c"""
 import re
 import sys
 
@@ -43,6 +43,7 @@ def movable(specs):
 def main():
     lines = [line.rstrip('\n').split('\t') for line in open(sys.argv[1], encoding='ascii')]
     rows = sorted((dict(zip(lines[0], line)) for line in lines[1:]), key=lambda row: row['name'].lower())
+    summaries = dict(line.rstrip('\n').split('\t') for line in open(sys.argv[2], encoding='ascii'))
     out = ['/* Made by cmake/command_facts.py from server/cmd/commands.tsv. */', '#include "server/run/facts.h"', '']
     table = []
     for number, row in enumerate(rows):
@@ -50,8 +51,9 @@ def main():
         flags = bits(row['flags'], FLAGS) | (1 << FLAGS.index('movablekeys') if movable(specs) else 0)
         if specs:
             out.append('static const struct key_spec specs_%d[] = {%s};' % (number, ', '.join(map(spec, specs))))
-        table.append('    {%s, %s, %s, %s, %s, %s, 0x%x, 0x%x, %s, %s, %d},' % (
-            text(row['name'].lower()), text(row['group']), text(row['since']),
+        table.append('    {%s, %s, %s, %s, %s, %s, %s, 0x%x, 0x%x, %s, %s, %d},' % (
+            text(row['name'].lower()), text(summaries.get(row['name'].lower(), '')),
+            text(row['group']), text(row['since']),
             '0' if row['deprecated_since'] == '-' else text(row['deprecated_since']),
             text('' if row['tips'] == '-' else row['tips']), row['arity'], flags,
             bits(row['acl'], CATEGORIES), 'true' if row['callable'] == 'container' else 'false',
@@ -62,7 +64,7 @@ def main():
                               ('fact_category_names', 'FACT_CATEGORIES', CATEGORIES),
                               ('key_flag_names', 'KEY_FLAGS', KEYS)):
         out.append('const char *const %s[%s] = {%s};' % (name, size, ', '.join(map(text, words))))
-    with open(sys.argv[2], 'w', encoding='ascii') as target:
+    with open(sys.argv[3], 'w', encoding='ascii') as target:
         target.write('\n'.join(out) + '\n')
 
 

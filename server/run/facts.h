@@ -1,5 +1,5 @@
 /*
- * facts.h - what Redis publishes about each command, compiled in from server/cmd/commands.tsv.
+ * facts.h - what Redis publishes about each command, compiled in from server/cmd/commands.tsv and summaries.tsv.
  */
 #ifndef CAIRN_SERVER_RUN_FACTS_H
 #define CAIRN_SERVER_RUN_FACTS_H
@@ -91,6 +91,7 @@ struct key_spec {
 
 struct command_facts {
     const char *name; /* lower case; a subcommand is "config|get" */
+    const char *summary;    /* one line, from server/cmd/summaries.tsv; or "" */
     const char *group;
     const char *since;
     const char *deprecated; /* since which version, or NULL */
