@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "engine/type/effect_run.h"
 #include "engine/type/element_walk.h"
+#include "engine/type/zset_ends.h"
 #include "engine/type/zset_packed.h"
 
 const char *zset_encoding(const struct obj *o)
@@ -155,6 +156,9 @@ static enum err update_big(struct txn *t, struct obj *o, struct slice member, do
     big_put(t, o, member, wanted);
     o->count += *change == ZSET_ADDED;
     mark(o, member);
+    zset_ends_added(o, wanted, member);
+    if (*change == ZSET_UPDATED)
+        zset_ends_removed(t, o, 1); /* the old row of its score */
     txn_changed(t, o);
     return OK;
 }
@@ -198,6 +202,8 @@ static enum err remove_one(struct txn *t, struct obj *o, struct slice member, bo
         if (e != OK)
             return e == ERR_NOT_FOUND ? OK : e;
         zset_big_delete(t, o, member, score);
+        if (o->count > 0)
+            zset_ends_removed(t, o, 1);
     } else {
         if (!zset_packed_find(o, member, &pair))
             return OK;

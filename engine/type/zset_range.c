@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "engine/type/zset.h"
+#include "engine/type/zset_ends.h"
 
 enum { SCORE_WORD_MAX = 400 };
 
@@ -306,30 +307,44 @@ static enum err take_packed(struct txn *t, struct obj *o, const struct zset_rang
     return OK;
 }
 
-/* All is read before anything is removed. The rows of a set that goes as a whole are left to the reaper. */
+/* Takes out the pairs of l, of which there are more in the set, from the rows. */
+static void take_rows(struct txn *t, struct obj *o, const struct element_list *l, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        zset_big_delete(t, o, element_list_name(l, i), zset_list_score(l, i));
+}
+
+/*
+ * All is read before anything is removed; of a range from an end also the pair behind it, which is the new end. The
+ * rows of a set that goes as a whole are left to the reaper.
+ */
 static enum err take_big(struct txn *t, struct obj *o, const struct zset_range *range, zset_range_each *each,
                          void *context, uint64_t *removed)
 {
+    bool from_end = range->by == ZSET_BY_RANK && range->start == 0 && range->stop >= 0 && range->stop < INT64_MAX;
+    struct zset_range wider = *range;
     struct element_list l = {0};
-    enum err e = zset_range_collect(t, o, range, &l);
-    bool whole = l.count == o->count;
+    size_t n;
+    enum err e;
 
-    for (size_t i = 0; i < l.count && e == OK; i++) {
-        struct slice member = element_list_name(&l, i);
-        double score = zset_list_score(&l, i);
-
-        if (each != NULL)
-            each(context, member, score);
-        if (!whole)
-            zset_big_delete(t, o, member, score);
+    wider.stop += from_end;
+    if ((e = zset_range_collect(t, o, &wider, &l)) != OK)
+        goto out;
+    n = l.count - (from_end && l.count > (uint64_t)range->stop + 1);
+    for (size_t i = 0; i < n && each != NULL; i++)
+        each(context, element_list_name(&l, i), zset_list_score(&l, i));
+    if (n == o->count) {
+        o->count = 0;
+    } else if (n > 0) {
+        take_rows(t, o, &l, n);
+        if (n < l.count)
+            zset_ends_known(o, range->reverse, zset_list_score(&l, n), element_list_name(&l, n));
+        else
+            zset_ends_removed(t, o, n);
+        txn_changed(t, o);
     }
-    if (e == OK) {
-        if (whole)
-            o->count = 0;
-        else if (l.count > 0)
-            txn_changed(t, o);
-        *removed = l.count;
-    }
+    *removed = n;
+out:
     element_list_free(&l);
     return e;
 }

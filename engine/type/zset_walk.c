@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "engine/type/element_walk.h"
+#include "engine/type/zset_ends.h"
 
 #include <math.h>
 
@@ -17,6 +18,7 @@ static void init(struct zset_walk *w, struct txn *t, struct obj *o, bool reverse
     w->run = w->big ? (struct slice){0} : obj_value(o);
     w->at = w->next = 0;
     w->places_count = 0;
+    w->count = o->count;
 }
 
 /* ---- PACKED ---- */
@@ -85,9 +87,16 @@ static enum err packed_step(struct zset_walk *w)
 
 /* ---- BIG ---- */
 
+static enum err big_from(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
+                         struct txn_cursor *c)
+{
+    zset_ends_narrow(o, reverse, &score, &member);
+    return txn_scores(t, o, score, member, reverse, c);
+}
+
 static enum err big_first(struct txn *t, struct obj *o, bool reverse, struct txn_cursor *c)
 {
-    return txn_scores(t, o, reverse ? INFINITY : -INFINITY, reverse ? TXN_MEMBER_LAST : (struct slice){0}, reverse, c);
+    return big_from(t, o, reverse ? INFINITY : -INFINITY, reverse ? TXN_MEMBER_LAST : (struct slice){0}, reverse, c);
 }
 
 /* Opens at an end and passes `count` pairs. */
@@ -139,7 +148,7 @@ enum err zset_walk_from(struct txn *t, struct obj *o, double score, struct slice
                         struct zset_walk *w)
 {
     init(w, t, o, reverse);
-    return w->big ? txn_scores(t, o, score, member, reverse, &w->cursor) : packed_from(w, score, member);
+    return w->big ? big_from(t, o, score, member, reverse, &w->cursor) : packed_from(w, score, member);
 }
 
 enum err zset_walk_rank(struct txn *t, struct obj *o, uint64_t rank, bool reverse, struct zset_walk *w)
@@ -160,7 +169,9 @@ enum err zset_walk_next(struct zset_walk *w)
 {
     if (!w->big)
         return packed_step(w);
-    if (__builtin_expect(elements_too_many(w->txn, ++w->steps), 0))
+    if (w->steps++ == w->count)
+        return ERR_NOT_FOUND; /* behind the last there may be marks of removed rows, without end */
+    if (__builtin_expect(elements_too_many(w->txn, w->steps), 0))
         return ERR_COLD;
     TRY(txn_cursor_next(&w->cursor));
     w->member = w->cursor.name;
@@ -187,34 +198,32 @@ static uint64_t packed_rank_of(const struct obj *o, struct slice member)
     return below;
 }
 
-/* Two walks away from the pair, in turns; the one that ends first tells. */
+/* Two walks from the ends, in turns; the one that meets the pair first tells. */
 static enum err big_rank_of(struct txn *t, struct obj *o, double score, struct slice member, uint64_t *below)
 {
-    struct txn_cursor up, down;
-    uint64_t n = 0; /* pairs passed on either side */
+    struct txn_cursor ends[2]; /* from the lowest, from the highest */
+    bool found = false;
     enum err e;
 
-    TRY(txn_scores(t, o, score, member, false, &up));
-    e = txn_scores(t, o, score, member, true, &down);
+    TRY(big_first(t, o, false, &ends[0]));
+    e = big_first(t, o, true, &ends[1]);
     if (e != OK) {
-        txn_cursor_close(&up);
+        txn_cursor_close(&ends[0]);
         return e;
     }
-    /* Both meet the pair itself first. */
-    if ((e = txn_cursor_next(&up)) == OK)
-        e = txn_cursor_next(&down);
-    while (e == OK) {
-        if ((e = txn_cursor_next(&down)) == ERR_NOT_FOUND) {
-            *below = n;
-        } else if (e == OK && (e = txn_cursor_next(&up)) == ERR_NOT_FOUND) {
-            *below = o->count - 1 - n;
-        } else if (e == OK && elements_too_many(t, 2 * ++n)) {
-            e = ERR_COLD;
+    for (uint64_t n = 0; e == OK && !found; n++) {
+        for (int i = 0; i < 2 && e == OK && !found; i++) {
+            e = txn_cursor_next(&ends[i]);
+            found = e == OK && ends[i].score == score && slice_equal(ends[i].name, member);
+            if (found)
+                *below = i == 0 ? n : o->count - 1 - n;
         }
+        if (e == OK && !found && elements_too_many(t, 2 * n))
+            e = ERR_COLD;
     }
-    txn_cursor_close(&up);
-    txn_cursor_close(&down);
-    return e == ERR_NOT_FOUND ? OK : e;
+    txn_cursor_close(&ends[0]);
+    txn_cursor_close(&ends[1]);
+    return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "a member of a sorted set is not in its order") : e;
 }
 
 enum err zset_walk_rank_of(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, uint64_t *rank)

@@ -30,7 +30,7 @@ struct zset_walk {
     size_t at, next; /* PACKED: where the pair is in the run */
     /* private */
     struct txn *txn;
-    uint64_t steps;
+    uint64_t steps, count;
     bool big, reverse;
     struct slice run;
     struct txn_cursor cursor;
