@@ -14,6 +14,8 @@
  * POWERCUT_KEEP=N with N > 0: appended bytes survive in part: a prefix, whose length comes from the seed N. And of the
  * folder changes, the younger ones are lost and the older kept, as a journal would. 0: everything unsynced is lost.
  *
+ * POWERCUT_BOOT=UUID: what the program reads as the kernel's boot id, so that a start after a cut looks like one.
+ *
  * One lock around everything: tests care for truth, not speed. Writes by stdio are not seen (glibc does not call write
  * through its table), so files written so count as durable; of mappings a shared writable one is reported on stderr.
  */
@@ -87,6 +89,7 @@ DECLARE(unlink);
 DECLARE(unlinkat);
 DECLARE(link);
 DECLARE(mkdir);
+DECLARE(fopen);
 DECLARE(dup);
 DECLARE(dup2);
 DECLARE(sync_file_range);
@@ -123,6 +126,7 @@ static void resolve(void)
     RESOLVE(unlinkat);
     RESOLVE(link);
     RESOLVE(mkdir);
+    RESOLVE(fopen);
     RESOLVE(dup);
     RESOLVE(dup2);
     RESOLVE(sync_file_range);
@@ -200,8 +204,10 @@ static bool path_below(int folder, const char *path, char out[PATH_MAX])
         at += part;
     }
     out[length] = '\0';
-    return strncmp(out, root, root_length) == 0 && out[root_length] == '/' &&
-           strncmp(out + root_length, "/.powercut", 10) != 0;
+    if (strncmp(out, root, root_length) != 0 || out[root_length] != '/' || strstr(out, "/.powercut") != NULL)
+        return false;
+    /* A log for people, never read back, is worth keeping: it tells what happened before the cut. */
+    return strncmp(strrchr(out, '/'), "/LOG", 4) != 0 || strstr(strrchr(out, '/'), "LOCK") != NULL;
 }
 
 static bool same_folder(const char *path, const char *folder)
@@ -796,6 +802,31 @@ int unlink(const char *path)
 int unlinkat(int folder, const char *path, int flags)
 {
     return unlink_any(folder, path, flags);
+}
+
+/* A machine that lost its power has booted since: programs see another boot id. */
+static FILE *boot_id(void)
+{
+    FILE *f = tmpfile();
+
+    if (f != NULL) {
+        fprintf(f, "%.36s\n", getenv("POWERCUT_BOOT"));
+        rewind(f);
+    }
+    return f;
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+    ready();
+    if (strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 && getenv("POWERCUT_BOOT") != NULL)
+        return boot_id();
+    return REAL(fopen)(path, mode);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+    return fopen(path, mode);
 }
 
 int link(const char *from, const char *to)

@@ -3,6 +3,7 @@ import os
 import random
 import shutil
 import subprocess
+import uuid
 
 from harness.ledger import Ledger
 from harness.runner import equal, skip, test, true
@@ -32,15 +33,17 @@ class PoweredServer(Server):
         self.fifo = os.path.join(temporary_folder(), "cut")
         os.mkfifo(self.fifo)
         self.keep = keep
+        self.boots = 1
 
     def spawn(self):
         self.env = {"LD_PRELOAD": shim(), "POWERCUT_DIR": self.folder, "POWERCUT_FIFO": self.fifo,
-                    "POWERCUT_KEEP": str(self.keep)}
+                    "POWERCUT_KEEP": str(self.keep), "POWERCUT_BOOT": str(uuid.UUID(int=self.boots))}
         super().spawn()
 
     def cut(self):
         with open(self.fifo, "wb", buffering=0) as f:
             f.write(b"!")
+        self.boots += 1
         equal(self.wait_end(), 99, "the status of a process whose power was cut")
         shutil.rmtree(os.path.join(self.folder, ".powercut"), ignore_errors=True)
 

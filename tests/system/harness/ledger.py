@@ -285,11 +285,14 @@ def verify(writer, seen_all, checked_from_ms, checked_to_ms, lose_after=None):
                 wrong.add(k)
             else:
                 wrong.discard(k)
-        if number >= least:
-            if not wrong:
-                fits.append(number)
-            if len(wrong) <= closest[0] or number == least:
-                closest = (len(wrong), number, set(wrong))
+        if number >= least and not wrong:
+            fits.append(number)
+        if len(wrong) <= closest[0]:
+            closest = (len(wrong), number, set(wrong))
+    if not fits and closest[0] == 0:
+        ago = writer.history[-1][2] - writer.history[closest[1] - 1][2] if 0 < closest[1] <= acknowledged else 0
+        raise AssertionError(f"writer {writer.number}: {acknowledged - closest[1]} acknowledged steps are missing, the oldest "
+                             f"{ago:.1f} s older than its last; {acknowledged - least} may be. {str(writer.history[closest[1]])[:300]}")
     if not fits:
         lines = [f"writer {writer.number}: no point of its history ({acknowledged} acknowledged, "
                  f"{len(steps) - acknowledged} unanswered) fits; nearest {closest[1]}, where {closest[0]} keys differ"]
