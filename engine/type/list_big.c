@@ -61,7 +61,8 @@ enum err list_big_load(const struct obj *o, struct list_big *out)
     if (o->value_size < VALUE_HEAD_BYTES)
         return err_set(ERR_CORRUPT, "a list's record has %u bytes", o->value_size);
     memcpy(&b, o->value, sizeof b);
-    if (b.ends.head_bytes > o->value_size - VALUE_HEAD_BYTES || (uint64_t)b.ends.head_count + b.ends.tail_count > o->count)
+    if (b.ends.head_bytes > o->value_size - VALUE_HEAD_BYTES ||
+        (uint64_t)b.ends.head_count + b.ends.tail_count > o->count)
         return err_set(ERR_CORRUPT, "a list's ends do not fit its record");
     *out = b;
     return OK;
@@ -227,7 +228,8 @@ static enum err spill(struct txn *t, struct obj *o, struct list_big *b, enum lis
         for (moved = 0; moved < count; moved++) {
             size_t left = run.size - p.next;
 
-            if (!all && count - moved <= RUN_ENTRIES_MAX / 2 && left <= RUN_BYTES_MAX / 2 && left + need <= RUN_BYTES_MAX)
+            if (!all && count - moved <= RUN_ENTRIES_MAX / 2 && left <= RUN_BYTES_MAX / 2 &&
+                left + need <= RUN_BYTES_MAX)
                 break;
             if (!packed_next(&p))
                 return err_set(ERR_CORRUPT, "the tail of a list has fewer elements than it says");
@@ -239,39 +241,54 @@ static enum err spill(struct txn *t, struct obj *o, struct list_big *b, enum lis
     return OK;
 }
 
-/* Reads rows from one end, as many as a run takes when half full, into `run` in the order they were read. */
-static enum err read_rows(struct txn *t, struct obj *o, const struct list_big *b, enum list_end end, struct buf *run,
-                          uint64_t *count)
+/* How many rows make about half a run, if they are like the rest of the list. */
+static uint64_t rows_for_run(const struct obj *o, const struct list_big *b)
 {
-    uint64_t rows = list_big_rows(o, b), n = 0;
-    bool reverse = end == LIST_TAIL;
+    uint64_t n = RUN_BYTES_MAX / 2 / (b->big.spare / o->count + 1), rows = list_big_rows(o, b);
+
+    if (n > RUN_ENTRIES_MAX / 2)
+        n = RUN_ENTRIES_MAX / 2;
+    if (n < 1)
+        n = 1;
+    return n < rows ? n : rows;
+}
+
+/* Reads rows at one end, in list order (backwards costs a memtable a search per row), and cuts what is too much for a
+ * run; *taken may be 0. `run` keeps the rows to take from *at on. */
+static enum err read_rows(struct txn *t, struct obj *o, const struct list_big *b, enum list_end end, struct buf *run,
+                          size_t *at, uint64_t *taken)
+{
+    uint64_t rows = list_big_rows(o, b), want = rows_for_run(o, b), n = 0;
     struct txn_cursor c;
+    struct packed p;
     enum err e = OK;
 
-    TRY(txn_indexes(t, o, reverse ? b->big.first + rows - 1 : b->big.first, reverse, &c));
-    while (n < rows && n < RUN_ENTRIES_MAX / 2 && (e = txn_cursor_next(&c)) == OK) {
-        if (run->size + packed_entry_bytes(c.value.size) > RUN_BYTES_MAX / 2)
+    TRY(txn_indexes(t, o, b->big.first + (end == LIST_HEAD ? 0 : rows - want), false, &c));
+    for (; n < want && (e = txn_cursor_next(&c)) == OK; n++) {
+        if (end == LIST_HEAD && run->size + packed_entry_bytes(c.value.size) > RUN_BYTES_MAX / 2)
             break;
         packed_write(run, c.value);
-        n++;
     }
     txn_cursor_close(&c);
     if (e == ERR_NOT_FOUND)
         return err_set(ERR_CORRUPT, "elements of a list are missing");
-    *count = n;
+    for (p = packed_begin(buf_slice(run)); run->size - p.next > RUN_BYTES_MAX / 2; n--)
+        check(packed_next(&p));
+    *at = p.next;
+    *taken = n;
     return e;
 }
 
-static void take_rows(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, const struct buf *run,
+static void take_rows(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, struct slice run,
                       uint64_t count)
 {
-    struct packed p = packed_begin(buf_slice(run));
     uint64_t row = end == LIST_HEAD ? b->big.first : b->big.first + list_big_rows(o, b) - count;
+    struct packed p = packed_begin(run);
 
     for (uint64_t i = 0; i < count; i++)
         txn_index_delete(t, o, row + i);
     while (packed_next(&p))
-        run_insert(o, b, end, end == LIST_HEAD ? b->ends.head_bytes : 0, p.entry);
+        run_insert(o, b, end, list_big_run(o, b, end).size, p.entry);
     if (end == LIST_HEAD)
         b->big.first += count;
     save(t, o, b);
@@ -280,8 +297,9 @@ static void take_rows(struct txn *t, struct obj *o, struct list_big *b, enum lis
 enum err list_big_refill(struct txn *t, struct obj *o, enum list_end end)
 {
     struct buf run = {0};
-    uint64_t count = 0;
+    uint64_t taken = 0;
     struct list_big b;
+    size_t at = 0;
     enum err e;
 
     TRY(list_big_load(o, &b));
@@ -292,9 +310,9 @@ enum err list_big_refill(struct txn *t, struct obj *o, enum list_end end)
         save(t, o, &b);
         return OK;
     }
-    e = read_rows(t, o, &b, end, &run, &count);
-    if (e == OK && count > 0)
-        take_rows(t, o, &b, end, &run, count);
+    e = read_rows(t, o, &b, end, &run, &at, &taken);
+    if (e == OK && taken > 0)
+        take_rows(t, o, &b, end, slice_of(run.data + at, run.size - at), taken);
     buf_free(&run);
     return e;
 }

@@ -1,13 +1,14 @@
 /*
- * list_big.h - long lists: their two ends in the object, what lies between as rows. Only for list*.c; others use list.h.
+ * list_big.h - long lists: their two ends in the object, what lies between as rows. Only for list*.c.
  *
  *   value of the object:   struct obj_big (24 bytes) | struct list_ends (16) | head run | tail run
  *   elements:              head run, then the rows first .. first + n - 1, then tail run
  *
- * A run is packed (packed.h), in list order, and short (the first one may be a whole PACKED value). Pushes and pops move bytes in a run and leave the rows alone; a run that is full hands its inner half to the rows, an empty
- * one takes some back. So a row is written and removed once on an element's way through a queue, many in one batch.
- * Rows are dense: the i-th element behind the head run is row first + i. Without rows the two runs are one, and the
- * border between them may be moved at will.
+ * A run is packed (packed.h), in list order, and short (the first one may be a whole PACKED value). Pushes and pops
+ * move bytes in a run and leave the rows alone; a run that is full hands its inner half to the rows, an empty one takes
+ * some back. So a row is written and removed once on an element's way through a queue, many in one batch. Rows are
+ * dense: the i-th element behind the head run is row first + i. Without rows the two runs are one, and the border
+ * between them may be moved at will.
  *
  * obj_big.spare is the number of bytes that Redis' listpack would need for all elements: OBJ_MARK_LARGE follows from it
  * as Redis' conversions do (beyond 8 KB on; down to half of it off). On disk: never change.
@@ -57,7 +58,8 @@ enum err list_big_set(struct txn *t, struct obj *o, uint64_t index, struct slice
 enum err list_big_insert(struct txn *t, struct obj *o, uint64_t index, struct slice element) WARN_UNUSED;
 
 /* Removes n elements at one end, not all; listpack_bytes: list_big_bytes of them all. */
-enum err list_big_drop(struct txn *t, struct obj *o, enum list_end end, uint64_t n, uint64_t listpack_bytes) WARN_UNUSED;
+enum err list_big_drop(struct txn *t, struct obj *o, enum list_end end, uint64_t n,
+                       uint64_t listpack_bytes) WARN_UNUSED;
 
 /* Removes the elements at these indexes (ascending, `count` of them, not all), all of which equal `element`. */
 enum err list_big_remove(struct txn *t, struct obj *o, const uint64_t *indexes, uint64_t count,

@@ -63,8 +63,8 @@ enum err string_grow(struct txn *t, struct obj *o, uint64_t length) WARN_UNUSED;
 
 /*
  * A walk over the bytes [from, to) of a value, in runs; what lies between two runs, and behind the last, is zeros. A
- * long sparse bitmap costs only what is there. `to` may lie beyond the end. The object must not change meanwhile. A long
- * walk where waiting is not allowed answers ERR_COLD when it begins.
+ * long sparse bitmap costs only what is there. `to` may lie beyond the end. The object must not change meanwhile. A
+ * long walk where waiting is not allowed answers ERR_COLD when it begins.
  *
  *     struct string_walk w;
  *     TRY(string_walk_begin(t, o, from, to, &w));
