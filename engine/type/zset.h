@@ -4,11 +4,11 @@
  *   PACKED  one run of pairs in that order (engine/type/zset_packed.h)
  *   BIG     for each member an E row (its score, 8 bytes, little-endian double) and an S row (the order)
  *
- * Objects passed in are sorted sets found by txn_read (for reading) or txn_write / txn_create (for changing). A function
- * that changes reads first: ERR_COLD means that nothing was changed. None emits effects unless it says so, except
- * through txn_delete. Members passed in must not point into the object. Scores are never NaN; -0 is kept as 0.
- * Cost: PACKED one walk over the run; BIG a row or two. Ordered walks: engine/type/zset_walk.h, ranges: zset_range.h; all
- * elements in any order: element_walk.h.
+ * Objects passed in are sorted sets found by txn_read (for reading) or txn_write / txn_create (for changing). A
+ * function that changes reads first: ERR_COLD means that nothing was changed. None emits effects unless it says so,
+ * except through txn_delete. Members passed in must not point into the object. Scores are never NaN; -0 is kept as 0.
+ * Cost: PACKED one walk over the run; BIG a row or two. Ordered walks: engine/type/zset_walk.h; ranges: zset_range.h;
+ * all elements in any order: element_walk.h.
  */
 #ifndef CAIRN_ENGINE_TYPE_ZSET_H
 #define CAIRN_ENGINE_TYPE_ZSET_H

@@ -102,7 +102,7 @@ static enum err score_in_all(struct txn *t, const struct zset_operand *operands,
 
         if (operands[i].o != operands[0].o)
             TRY(score_in(t, operands[i].o, w->name, &other));
-        sum = combine(sum, number_or_zero(other * operands[i].weight), aggregate);
+        sum = combine(sum, other * operands[i].weight, aggregate); /* NaN: a sum becomes 0, the others stay */
     }
     *score = sum;
     return OK;

@@ -33,7 +33,8 @@ enum err zset_intersect(struct txn *t, struct zset_operand *operands, size_t cou
                         struct element_list *out) WARN_UNUSED;
 
 /* What the first has and no other; with the first one's scores. */
-enum err zset_subtract(struct txn *t, struct zset_operand *operands, size_t count, struct element_list *out) WARN_UNUSED;
+enum err zset_subtract(struct txn *t, struct zset_operand *operands, size_t count,
+                       struct element_list *out) WARN_UNUSED;
 
 /* How many the intersection has, at most `limit` (0: no limit). */
 enum err zset_intersect_count(struct txn *t, struct zset_operand *operands, size_t count, uint64_t limit,

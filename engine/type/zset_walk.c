@@ -226,7 +226,8 @@ static enum err big_rank_of(struct txn *t, struct obj *o, double score, struct s
     return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "a member of a sorted set is not in its order") : e;
 }
 
-enum err zset_walk_rank_of(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, uint64_t *rank)
+enum err zset_walk_rank_of(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
+                           uint64_t *rank)
 {
     uint64_t below = 0;
 

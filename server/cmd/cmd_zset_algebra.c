@@ -1,5 +1,5 @@
 /*
- * cmd_zset_algebra.c - ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD. What is stored is logged as DEL and ZADD.
+ * cmd_zset_algebra.c - ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD. What is stored is logged as DEL, ZADD.
  */
 #include "server/cmd/cmd_zset_algebra.h"
 
@@ -133,7 +133,7 @@ static enum err algebra(struct call *c, enum operation operation, bool store)
     return e;
 }
 
-static enum err zunion(struct call *c) /* ZUNION numkeys key [key ...] [WEIGHTS w ...] [AGGREGATE SUM|MIN|MAX] [WITHSCORES] */
+static enum err zunion(struct call *c) /* ZUNION numkeys key [key ...] [WEIGHTS] [AGGREGATE] [WITHSCORES] */
 {
     return algebra(c, UNION, false);
 }

@@ -1,5 +1,7 @@
 /*
- * cmd_zset_pop.c - taking out the lowest or the highest members. ZPOPMIN and ZPOPMAX log themselves; the others log them.
+ * cmd_zset_pop.c - taking out the lowest or the highest members.
+ *
+ * ZPOPMIN and ZPOPMAX log themselves, the others one of them.
  */
 #include "server/cmd/cmd_zset_pop.h"
 
@@ -28,7 +30,7 @@ static void reply_each(void *context, struct slice member, double score)
 /* Pops `count` pairs, which the set has, and writes them without a header. */
 static enum err take(struct call *c, struct obj *o, enum end end, int64_t count, bool nested)
 {
-    struct zset_range range = {.by = ZSET_BY_RANK, .reverse = end == HIGHEST, .start = 0, .stop = count - 1, .limit = -1};
+    struct zset_range range = {.by = ZSET_BY_RANK, .reverse = end == HIGHEST, .stop = count - 1, .limit = -1};
     struct pop_reply r = {.call = c, .nested = nested};
     uint64_t removed;
 
@@ -89,7 +91,7 @@ static enum err first_set(struct call *c, size_t first, size_t count, struct obj
     return OK;
 }
 
-/* Pops what the set has and logs it in the words of the plain command; count 0: one, and the log does not say how many. */
+/* Pops what the set has and logs it in the words of the plain command; count 0: one, and the log does not say so. */
 static enum err take_logged(struct call *c, struct obj *o, enum end end, int64_t count, bool nested)
 {
     struct slice verb = end == LOWEST ? SLICE_LITERAL("ZPOPMIN") : SLICE_LITERAL("ZPOPMAX");

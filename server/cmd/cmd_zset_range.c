@@ -1,5 +1,5 @@
 /*
- * cmd_zset_range.c - commands on a part of a sorted set: ZRANGE in all its forms and names, counting, removing, storing.
+ * cmd_zset_range.c - commands on a part of a sorted set: ZRANGE in all its forms, counting, removing, storing.
  */
 #include "server/cmd/cmd_zset_range.h"
 
@@ -124,7 +124,7 @@ static enum err range(struct call *c, const struct range_form *form)
     return OK;
 }
 
-static enum err zrange(struct call *c) /* ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES] */
+static enum err zrange(struct call *c) /* ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT ...] [WITHSCORES] */
 {
     return range(c, &(struct range_form){.key = 1, .by_open = true, .direction_open = true});
 }
