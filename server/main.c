@@ -172,6 +172,7 @@ int main(int argc, char **argv)
         return 1;
     }
     code = serve(&o);
+    options_fini(&o);
     config_free(config);
     return code;
 }

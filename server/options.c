@@ -10,12 +10,19 @@
 #include "base/check.h"
 #include "server/conf/config.h"
 
-/* A text that lives as long as the process. */
-static const char *text(struct config *c, const char *name)
+/* A text that the options own. */
+static const char *keep(struct options *o, char *text)
+{
+    check(text != NULL && o->owned_count < OPTIONS_TEXTS_MAX);
+    return o->owned[o->owned_count++] = text;
+}
+
+static const char *text(struct options *o, const char *name)
 {
     struct buf b = {0};
 
-    return config_string(c, name, &b); /* the buffer is kept on purpose */
+    (void)config_string(o->config, name, &b);
+    return keep(o, (char *)b.data);
 }
 
 static void output_limits(struct config *c, struct client_limits *limits)
@@ -79,19 +86,21 @@ void options_cluster(struct config *c, struct cluster_config *out)
     out->allow_pubsubshard_when_down = config_bool(c, "cluster-allow-pubsubshard-when-down");
 }
 
-static struct tls_options tls(struct config *c)
+static struct tls_options tls(struct options *o)
 {
-    return (struct tls_options){.cert_file = text(c, "tls-cert-file"),
-                                .key_file = text(c, "tls-key-file"),
-                                .key_password = text(c, "tls-key-file-pass"),
-                                .ca_file = text(c, "tls-ca-cert-file"),
-                                .ca_dir = text(c, "tls-ca-cert-dir"),
-                                .protocols = text(c, "tls-protocols"),
-                                .ciphers = text(c, "tls-ciphers"),
-                                .ciphersuites = text(c, "tls-ciphersuites"),
-                                .client_cert_file = text(c, "tls-client-cert-file"),
-                                .client_key_file = text(c, "tls-client-key-file"),
-                                .client_key_password = text(c, "tls-client-key-file-pass"),
+    struct config *c = o->config;
+
+    return (struct tls_options){.cert_file = text(o, "tls-cert-file"),
+                                .key_file = text(o, "tls-key-file"),
+                                .key_password = text(o, "tls-key-file-pass"),
+                                .ca_file = text(o, "tls-ca-cert-file"),
+                                .ca_dir = text(o, "tls-ca-cert-dir"),
+                                .protocols = text(o, "tls-protocols"),
+                                .ciphers = text(o, "tls-ciphers"),
+                                .ciphersuites = text(o, "tls-ciphersuites"),
+                                .client_cert_file = text(o, "tls-client-cert-file"),
+                                .client_key_file = text(o, "tls-client-key-file"),
+                                .client_key_password = text(o, "tls-client-key-file-pass"),
                                 .prefer_server_ciphers = config_bool(c, "tls-prefer-server-ciphers"),
                                 .session_caching = config_bool(c, "tls-session-caching"),
                                 .client_auth = (int)config_int(c, "tls-auth-clients")};
@@ -109,35 +118,42 @@ void options_from(struct options *o, struct config *c)
     char **words = NULL;
     size_t count = config_words(c, "bind", &words);
 
-    *o = (struct options){.config = c,
-                          .config_file = config_file(c),
-                          .dir = text(c, "dir"),
-                          .port = (int)config_int(c, "port"),
-                          .tls_port = (int)config_int(c, "tls-port"),
-                          .backlog = (int)config_int(c, "tcp-backlog"),
-                          .unix_path = text(c, "unixsocket"),
-                          .unix_permissions = (unsigned)config_int(c, "unixsocketperm"),
-                          .databases = (unsigned)config_int(c, "databases"),
-                          .workers = (size_t)config_int(c, "workers"),
-                          .pool_threads = (size_t)config_int(c, "reader-threads"),
-                          .maxmemory = (uint64_t)config_int(c, "maxmemory"),
-                          .dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max"),
-                          .log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max"),
-                          .segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes"),
-                          .retain_bytes = (uint64_t)config_int(c, "wal-retention-bytes"),
-                          .retain_ms = config_int(c, "wal-retention-seconds") * 1000,
-                          .disk_free_min = (uint64_t)config_int(c, "disk-free-min"),
-                          .fsync = options_fsync(c),
-                          .limits = options_limits(c),
-                          .daemonize = config_bool(c, "daemonize"),
-                          .pid_file = text(c, "pidfile"),
-                          .log_file = text(c, "logfile"),
-                          .tls = tls(c),
-                          .cluster = config_bool(c, "cluster-enabled"),
-                          .cluster_config_file = text(c, "cluster-config-file"),
-                          .cluster_send_buffer_max = (uint64_t)config_int(c, "cluster-link-sendbuf-limit")};
+    *o = (struct options){.config = c};
+    o->config_file = config_file(c);
+    o->dir = text(o, "dir");
+    o->port = (int)config_int(c, "port");
+    o->tls_port = (int)config_int(c, "tls-port");
+    o->backlog = (int)config_int(c, "tcp-backlog");
+    o->unix_path = text(o, "unixsocket");
+    o->unix_permissions = (unsigned)config_int(c, "unixsocketperm");
+    o->databases = (unsigned)config_int(c, "databases");
+    o->workers = (size_t)config_int(c, "workers");
+    o->pool_threads = (size_t)config_int(c, "reader-threads");
+    o->maxmemory = (uint64_t)config_int(c, "maxmemory");
+    o->dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max");
+    o->log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max");
+    o->segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes");
+    o->retain_bytes = (uint64_t)config_int(c, "wal-retention-bytes");
+    o->retain_ms = config_int(c, "wal-retention-seconds") * 1000;
+    o->disk_free_min = (uint64_t)config_int(c, "disk-free-min");
+    o->fsync = options_fsync(c);
+    o->limits = options_limits(c);
+    o->daemonize = config_bool(c, "daemonize");
+    o->pid_file = text(o, "pidfile");
+    o->log_file = text(o, "logfile");
+    o->tls = tls(o);
+    o->cluster = config_bool(c, "cluster-enabled");
+    o->cluster_config_file = text(o, "cluster-config-file");
+    o->cluster_send_buffer_max = (uint64_t)config_int(c, "cluster-link-sendbuf-limit");
     for (size_t i = 0; i < count && o->bind_count < OPTIONS_BIND_MAX; i++)
-        o->bind[o->bind_count++] = strdup(words[i]);
+        o->bind[o->bind_count++] = keep(o, strdup(words[i]));
     config_words_free(words, count);
     options_cluster(c, &o->cluster_config);
+}
+
+void options_fini(struct options *o)
+{
+    for (size_t i = 0; i < o->owned_count; i++)
+        free(o->owned[i]);
+    o->owned_count = 0;
 }

@@ -11,7 +11,7 @@
 
 struct config;
 
-enum { OPTIONS_BIND_MAX = 16 };
+enum { OPTIONS_BIND_MAX = 16, OPTIONS_TEXTS_MAX = 64 };
 
 struct options {
     struct config *config;
@@ -40,10 +40,13 @@ struct options {
     const char *cluster_config_file;
     struct cluster_config cluster_config;
     uint64_t cluster_send_buffer_max;
+    char *owned[OPTIONS_TEXTS_MAX]; /* what the texts above point to */
+    size_t owned_count;
 };
 
-/* Everything from the settings. Texts live as long as the process; the config outlives the node. */
+/* Everything from the settings. Options and config outlive the node. */
 void options_from(struct options *o, struct config *c);
+void options_fini(struct options *o);
 
 /* The parts that CONFIG SET may change later. */
 struct client_limits options_limits(struct config *c);

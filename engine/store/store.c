@@ -300,6 +300,8 @@ uint64_t store_property(struct store *s, const char *name)
     unsigned end = atomic_load(&s->families_end);
     uint64_t sum = 0;
 
+    /* Called from anywhere (INFO): a family is replaced under this lock before it is dropped. */
+    pthread_mutex_lock(&s->lock);
     for (unsigned uid = 0; uid < end; uid++) {
         struct family *f = atomic_load(&s->families[uid]);
         uint64_t value = 0;
@@ -307,6 +309,7 @@ uint64_t store_property(struct store *s, const char *name)
         if (f != NULL && rocksdb_property_int_cf(s->db, f->handle, name, &value) == 0)
             sum += value;
     }
+    pthread_mutex_unlock(&s->lock);
     return sum;
 }
 

@@ -38,7 +38,7 @@ static const char *const propagation_words[] = {"ignore", "panic", "panic-on-rep
 
 enum { IMM = OPTION_IMMUTABLE, ACC = OPTION_ACCEPTED, MANY = OPTION_MANY | OPTION_HIDDEN | OPTION_IMMUTABLE };
 
-const struct option options[] = {
+const struct option option_table[] = {
     /* Network */
     I("port", NULL, IMM, "6379", 0, 65535, "client port, plain text; 0: none"),
     Z("bind", OPTION_LIST, IMM, "* -::*", shape_bind, "addresses to listen on; a leading - makes one optional"),
@@ -55,7 +55,7 @@ const struct option options[] = {
     Z("client-output-buffer-limit", OPTION_LIST, 0,
       "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", shape_output_limits,
       "class, hard limit, soft limit, seconds"),
-    Z("maxmemory-clients", OPTION_STRING, 0, "0", shape_memory_or_percent, "buffers of all clients together, bytes or percent; 0: no limit"),
+    Z("maxmemory-clients", OPTION_STRING, 0, "0", shape_memory_or_percent, "all client buffers together, bytes or percent; 0: no limit"),
     I("socket-mark-id", NULL, ACC | IMM, "0", 0, UINT32_MAX, "accepted"),
     /* TLS */
     I("tls-port", NULL, IMM, "0", 0, 65535, "client port, TLS; 0: none"),
@@ -251,12 +251,12 @@ const struct option options[] = {
     I("metrics-port", NULL, IMM | ACC, "9121", 0, 65535, "its port"),
 };
 
-const size_t options_count = sizeof options / sizeof options[0];
+const size_t option_count = sizeof option_table / sizeof option_table[0];
 
 size_t option_find(struct slice name)
 {
-    for (size_t i = 0; i < options_count; i++)
-        if (slice_is(name, options[i].name) || (options[i].alias != NULL && slice_is(name, options[i].alias)))
+    for (size_t i = 0; i < option_count; i++)
+        if (slice_is(name, option_table[i].name) || (option_table[i].alias != NULL && slice_is(name, option_table[i].alias)))
             return i;
     return SIZE_MAX;
 }

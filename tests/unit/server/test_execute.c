@@ -41,6 +41,7 @@ static void close_node(bool drain)
     executor_fini(&worker);
     executor_fini(&waiter);
     node_close(node, drain);
+    options_fini(&start);
     config_free(config);
 }
 
