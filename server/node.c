@@ -26,6 +26,7 @@
 #include "persistence/recovery.h"
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "server/cmd/cmd_acl.h"
 #include "server/drive/cluster_service.h"
 #include "server/settings.h"
 #include "server/stat/watch.h"
@@ -384,6 +385,8 @@ enum err node_open(const struct options *o, struct node **out)
         (e = pool_new(n, o->pool_threads, &n->pool)) != OK)
         goto fail;
     if (n->cluster && (e = open_cluster(n, o)) != OK)
+        goto fail;
+    if ((e = acl_open(n)) != OK)
         goto fail;
     settings_watch(n, o->config);
     n->watch = watch_new(n);

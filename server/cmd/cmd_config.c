@@ -49,16 +49,16 @@ static enum err config_get(struct call *c) /* CONFIG GET pattern [pattern ...] *
 {
     size_t mark = reply_defer(c), pairs = 0;
 
-    for (size_t i = 0; i < options_count; i++) {
+    for (size_t i = 0; i < option_count; i++) {
         struct slice name;
 
-        if ((options[i].flags & OPTION_HIDDEN) != 0)
+        if ((option_table[i].flags & OPTION_HIDDEN) != 0)
             continue;
-        if (wanted(c, options[i].name, &name)) {
+        if (wanted(c, option_table[i].name, &name)) {
             show(c, i, name);
             pairs++;
         }
-        if (options[i].alias != NULL && wanted(c, options[i].alias, &name)) {
+        if (option_table[i].alias != NULL && wanted(c, option_table[i].alias, &name)) {
             show(c, i, name);
             pairs++;
         }
@@ -90,7 +90,7 @@ static enum err config_set_(struct call *c) /* CONFIG SET name value [name value
         struct slice name = c->argv[2 + 2 * i];
         size_t option = option_find(name);
 
-        if (option == SIZE_MAX || (options[option].flags & OPTION_HIDDEN) != 0)
+        if (option == SIZE_MAX || (option_table[option].flags & OPTION_HIDDEN) != 0)
             return reply_error(c, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
                                (int)(name.size < 128 ? name.size : 128), (const char *)name.data);
         changes[i] = (struct config_change){option, c->argv[3 + 2 * i], name};

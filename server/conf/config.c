@@ -174,19 +174,19 @@ void value_store(struct config *c, size_t option, struct slice text, int64_t num
 
 struct config *config_new(void)
 {
-    struct config *c = calloc(1, sizeof *c + options_count * sizeof *c->values);
+    struct config *c = calloc(1, sizeof *c + option_count * sizeof *c->values);
     struct buf text = {0};
 
     check(c != NULL);
     pthread_mutex_init(&c->change, NULL);
     pthread_mutex_init(&c->lock, NULL);
-    for (size_t i = 0; i < options_count; i++) {
+    for (size_t i = 0; i < option_count; i++) {
         struct slice none = {0};
         int64_t number = 0;
 
         buf_clear(&text);
-        if ((options[i].flags & OPTION_MANY) == 0)
-            check(value_parse(&options[i], none, slice_str(options[i].standard), &text, &number) == OK);
+        if ((option_table[i].flags & OPTION_MANY) == 0)
+            check(value_parse(&option_table[i], none, slice_str(option_table[i].standard), &text, &number) == OK);
         value_store(c, i, buf_slice(&text), number);
     }
     buf_free(&text);
@@ -197,7 +197,7 @@ void config_free(struct config *c)
 {
     if (c == NULL)
         return;
-    for (size_t i = 0; i < options_count; i++)
+    for (size_t i = 0; i < option_count; i++)
         buf_free(&c->values[i].text);
     while (c->listeners != NULL) {
         struct listener *l = c->listeners;
@@ -323,7 +323,7 @@ static bool keeps_old(const struct option *o)
 static enum err prepare(struct config *c, const struct config_change *changes, size_t i, bool may_protected,
                         struct draft *d)
 {
-    const struct option *o = &options[changes[i].option];
+    const struct option *o = &option_table[changes[i].option];
     const struct value *v = &c->values[changes[i].option];
 
     if ((o->flags & OPTION_PROTECTED) != 0 && !may_protected)
@@ -370,7 +370,7 @@ static enum err take_back(struct config *c, const struct config_change *changes,
     restore_all(c, changes, count, drafts);
     if (tell(c, changes, count, &ignored) != OK)
         log_event(LOG_WARNING, "a setting could not be restored: option=%s error=\"%s\"",
-                  options[changes[ignored].option].name, err_text());
+                  option_table[changes[ignored].option].name, err_text());
     return err_set(e, "%s", why);
 }
 

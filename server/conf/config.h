@@ -72,8 +72,8 @@ enum notify_class {
     NOTIFY_ALL = NOTIFY_MISS - 1, /* A */
 };
 
-extern const struct option options[];
-extern const size_t options_count;
+extern const struct option option_table[];
+extern const size_t option_count;
 
 /* By name or alias, any case; SIZE_MAX: unknown. */
 size_t option_find(struct slice name);

@@ -25,8 +25,8 @@ static void bounds(struct buf *out, const struct option *o)
 void config_help(struct buf *out)
 {
     buf_append_str(out, "| option | default | values | CONFIG SET | |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < options_count; i++) {
-        const struct option *o = &options[i];
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
 
         buf_append_format(out, "| %s", o->name);
         if (o->alias != NULL)

@@ -106,7 +106,7 @@ enum err config_split(struct slice line, char ***words, size_t *count)
 /* What a line adds to: the lines before it. */
 static bool adds(struct config *c, size_t option)
 {
-    const struct option *o = &options[option];
+    const struct option *o = &option_table[option];
 
     if (o->shape == shape_output_limits)
         return true;
@@ -122,11 +122,11 @@ enum err config_apply(struct config *c, struct slice name, char **words, size_t 
 
     if (option == SIZE_MAX)
         return err_set(ERR_INVALID, "Bad directive or wrong number of arguments");
-    if (count == 1 && options[option].type == OPTION_LIST && words[0][0] == '\0')
+    if (count == 1 && option_table[option].type == OPTION_LIST && words[0][0] == '\0')
         count = 0; /* bind "" */
     if (adds(c, option))
         config_text(c, option, &old);
-    e = value_take(&options[option], buf_slice(&old), words, count, &text, &number);
+    e = value_take(&option_table[option], buf_slice(&old), words, count, &text, &number);
     if (e == OK) {
         pthread_mutex_lock(&c->lock);
         value_store(c, option, buf_slice(&text), number);

@@ -18,6 +18,7 @@
 #include "server/stat/latency.h"
 #include "server/stat/memory.h"
 #include "server/stat/redact.h"
+#include "server/stat/save.h"
 #include "server/stat/slowlog.h"
 
 enum { RATE_SAMPLES = 16, MEMORY_EVERY_TICKS = 10 };
@@ -34,6 +35,7 @@ struct watch {
     struct node *node; /* Set once */
     struct slowlog *slowlog;
     struct latency *latency;
+    struct save *save;
     atomic_int_fast64_t slow_us; /* negative: no slow log */
     _Atomic uint64_t memory_peak;
     uint64_t memory_at_start;
@@ -158,6 +160,7 @@ struct watch *watch_new(struct node *n)
     w->node = n;
     w->slowlog = slowlog_new(128);
     w->latency = latency_new();
+    w->save = save_new(n);
     atomic_init(&w->slow_us, -1);
     pthread_mutex_init(&w->lock, NULL);
     memory_figures(n, &m);
@@ -180,6 +183,7 @@ void watch_free(struct watch *w)
         return;
     slowlog_free(w->slowlog);
     latency_free(w->latency);
+    save_free(w->save);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
@@ -192,6 +196,11 @@ struct slowlog *watch_slowlog(struct watch *w)
 struct latency *watch_latency(struct watch *w)
 {
     return w->latency;
+}
+
+struct save *watch_save(struct watch *w)
+{
+    return w->save;
 }
 
 void watch_reset(struct watch *w)

@@ -13,6 +13,7 @@ struct watch;
 struct node;
 struct slowlog;
 struct latency;
+struct save;
 
 /* Hooks itself into the node (observe, tick) and its settings. The node outlives it. */
 struct watch *watch_new(struct node *n);
@@ -20,6 +21,7 @@ void watch_free(struct watch *w); /* no command runs any more; accepts NULL */
 
 struct slowlog *watch_slowlog(struct watch *w);
 struct latency *watch_latency(struct watch *w);
+struct save *watch_save(struct watch *w);
 
 /* CONFIG RESETSTAT: rates and the counters of the set begin anew. */
 void watch_reset(struct watch *w);

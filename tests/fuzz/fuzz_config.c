@@ -18,14 +18,14 @@ static void write_down(struct config *c, struct buf *out)
 {
     struct buf text = {0};
 
-    for (size_t i = 0; i < options_count; i++) {
-        if ((options[i].flags & OPTION_MANY) != 0)
+    for (size_t i = 0; i < option_count; i++) {
+        if ((option_table[i].flags & OPTION_MANY) != 0)
             continue;
         buf_clear(&text);
         config_text(c, i, &text);
-        buf_append_str(out, options[i].name);
+        buf_append_str(out, option_table[i].name);
         buf_append_byte(out, ' ');
-        if (options[i].type == OPTION_LIST) {
+        if (option_table[i].type == OPTION_LIST) {
             buf_append_slice(out, buf_slice(&text));
             if (text.size == 0)
                 buf_append_str(out, "\"\"");
@@ -44,8 +44,8 @@ static void compare(struct config *a, struct config *b)
 {
     struct buf x = {0}, y = {0};
 
-    for (size_t i = 0; i < options_count; i++) {
-        if ((options[i].flags & OPTION_MANY) != 0)
+    for (size_t i = 0; i < option_count; i++) {
+        if ((option_table[i].flags & OPTION_MANY) != 0)
             continue;
         buf_clear(&x);
         buf_clear(&y);

@@ -118,11 +118,11 @@ static struct config *read_toml(const char *text)
 
 START_TEST(table__names_and_aliases_are_unique)
 {
-    for (size_t i = 0; i < options_count; i++) {
-        ck_assert_uint_eq(option_find(TEXT(options[i].name)), i);
-        ck_assert_msg(options[i].help != NULL && options[i].help[0] != '\0', "%s has no help", options[i].name);
-        if (options[i].alias != NULL)
-            ck_assert_uint_eq(option_find(TEXT(options[i].alias)), i);
+    for (size_t i = 0; i < option_count; i++) {
+        ck_assert_uint_eq(option_find(TEXT(option_table[i].name)), i);
+        ck_assert_msg(option_table[i].help != NULL && option_table[i].help[0] != '\0', "%s has no help", option_table[i].name);
+        if (option_table[i].alias != NULL)
+            ck_assert_uint_eq(option_find(TEXT(option_table[i].alias)), i);
     }
     ck_assert_uint_eq(option_find(TEXT("PORT")), option_find(TEXT("port")));
     ck_assert_uint_eq(option_find(TEXT("por")), SIZE_MAX);
@@ -135,24 +135,24 @@ START_TEST(table__every_value_survives_a_round_trip)
     struct config *c = config_new(), *again = config_new();
     struct buf file = {0}, text = {0}, other = {0};
 
-    for (size_t i = 0; i < options_count; i++) {
-        if ((options[i].flags & OPTION_MANY) != 0)
+    for (size_t i = 0; i < option_count; i++) {
+        if ((option_table[i].flags & OPTION_MANY) != 0)
             continue;
         buf_clear(&text);
         config_text(c, i, &text);
-        buf_append_str(&file, options[i].name);
-        if (options[i].type == OPTION_LIST && text.size > 0)
+        buf_append_str(&file, option_table[i].name);
+        if (option_table[i].type == OPTION_LIST && text.size > 0)
             buf_append_format(&file, " %.*s\n", (int)text.size, (const char *)text.data);
         else
             buf_append_format(&file, " \"%.*s\"\n", (int)text.size, text.size > 0 ? (const char *)text.data : "");
     }
     ck_assert_msg(config_read_redis(again, "again.conf", buf_slice(&file)) == OK, "%s", err_text());
-    for (size_t i = 0; i < options_count; i++) {
+    for (size_t i = 0; i < option_count; i++) {
         buf_clear(&text);
         buf_clear(&other);
         config_text(c, i, &text);
         config_text(again, i, &other);
-        ck_assert_msg(slice_equal(buf_slice(&text), buf_slice(&other)), "%s: %.*s", options[i].name, (int)other.size,
+        ck_assert_msg(slice_equal(buf_slice(&text), buf_slice(&other)), "%s: %.*s", option_table[i].name, (int)other.size,
                       (const char *)other.data);
     }
     buf_free(&file);
@@ -712,7 +712,7 @@ START_TEST(help__has_a_line_for_every_option)
     config_help(&out);
     for (size_t i = 0; i < out.size; i++)
         lines += out.data[i] == '\n';
-    ck_assert_uint_eq(lines, options_count + 2);
+    ck_assert_uint_eq(lines, option_count + 2);
     buf_free(&out);
 }
 END_TEST
