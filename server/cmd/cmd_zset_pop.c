@@ -78,15 +78,17 @@ static enum err zpopmax(struct call *c) /* ZPOPMAX key [count] */
 
 /* ---- From the first of several keys ---- */
 
-/* The first sorted set of the keys argv[first] ... that exists; NULL if none does. */
+/* The first sorted set of the keys argv[first] ... that exists; NULL if none does. Who waits already is not disturbed by
+ * a key of another type. */
 static enum err first_set(struct call *c, size_t first, size_t count, struct obj **out)
 {
     *out = NULL;
     for (size_t i = 0; i < count; i++) {
         enum err e = txn_write(c->txn, c->argv[first + i], OBJ_ZSET, out);
 
-        if (e != ERR_NOT_FOUND)
-            return e;
+        if (e == ERR_NOT_FOUND || (e == ERR_WRONG_TYPE && call_was_blocked(c)))
+            continue;
+        return e;
     }
     return OK;
 }

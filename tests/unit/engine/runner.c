@@ -31,6 +31,7 @@
 enum { WORDS_MAX = 4096 };
 
 static unsigned colds;
+static int protocol = 2;
 static struct buf reply_bytes, reply_text, scratch;
 
 /* What commands ask of the server. */
@@ -56,6 +57,11 @@ msec_t node_now(const struct node *n)
 {
     (void)n;
     return 0;
+}
+
+bool call_was_blocked(const struct call *c)
+{
+    return c->session->waiter != NULL; /* never here */
 }
 
 static enum err nothing(struct call *c)
@@ -103,7 +109,7 @@ struct slice run_words(struct harness *h, const struct slice *words, size_t coun
 {
     const struct command_binding *binding = find(words[0]);
     struct command command = {.name = binding->name};
-    struct session session = {.protocol = 2, .db = h->db};
+    struct session session = {.protocol = protocol, .db = h->db};
     static slot_t slots[WORDS_MAX];
     size_t slot_count;
     enum err e = ERR_COLD;
@@ -112,7 +118,7 @@ struct slice run_words(struct harness *h, const struct slice *words, size_t coun
     slot_count = slots_of(words, count, slots);
     for (bool waits = h->may_wait; e == ERR_COLD; waits = true) {
         struct txn_options options = {.now_ms = h->now_ms, .db = h->db, .may_wait = waits};
-        struct reply reply = {.out = &reply_bytes, .protocol = 2, .error_at = SIZE_MAX};
+        struct reply reply = {.out = &reply_bytes, .protocol = protocol, .error_at = SIZE_MAX};
         struct call c = {.command = &command, .argc = count, .argv = words, .txn = h->txn, .reply = &reply,
                          .session = &session, .scratch = &scratch};
 
@@ -186,4 +192,9 @@ void run_effects(struct harness *from, struct harness *to)
 unsigned run_colds(void)
 {
     return colds;
+}
+
+void run_protocol(int version)
+{
+    protocol = version;
 }

@@ -23,6 +23,9 @@ struct slice run_words(struct harness *h, const struct slice *words, size_t coun
  * bars. */
 void run_effects(struct harness *from, struct harness *to);
 
+/* The protocol of all replies from now on: 2 (as at the beginning) or 3. */
+void run_protocol(int version);
+
 /* How many runs answered ERR_COLD so far. */
 unsigned run_colds(void);
 
