@@ -33,34 +33,35 @@ def log_files(folder):
     return sorted(found)
 
 
-@test("a full disk refuses writes or ends the server; nothing acknowledged is lost, reads go on", seconds=180)
-def _():
+def write_until_refused(c, most=400000):
+    """Writes 1 kB values; returns how many were acknowledged and the refusal (None: the connection broke)."""
+    acknowledged = 0
+    try:
+        while acknowledged < most:
+            for reply in c.pipeline([("SET", f"key:{i}", os.urandom(1000))
+                                     for i in range(acknowledged, acknowledged + 100)]):
+                if reply[0] == "-":
+                    return acknowledged, reply
+                acknowledged += 1
+    except (ConnectionLost, OSError, TimeoutError):
+        return acknowledged, None
+    raise AssertionError("the disk never filled")
+
+
+def full_disk(megabytes, free_min, look):
+    """Fills a small disk, looks, gives it room, and finds everything that was acknowledged."""
     if subject_is_redis():
         skip("a real Redis keeps other rules about a full disk")
-    folder = small_disk(192)
-    server = Server(folder=folder, maxmemory="32mb")
+    folder = small_disk(megabytes)
+    server = Server(folder=folder, maxmemory="64mb", disk_free_min=free_min)
     try:
         server.start()
-        acknowledged, refused = 0, None
         with server.connect(timeout=30) as c:
-            try:
-                while acknowledged < 400000 and refused is None:
-                    replies = c.pipeline([("SET", f"key:{i}", os.urandom(700).hex()[:1000])
-                                          for i in range(acknowledged, acknowledged + 100)])
-                    for r in replies:
-                        if r[0] == "-":
-                            refused = r
-                            break
-                        acknowledged += 1
-            except (ConnectionLost, OSError, TimeoutError):
-                refused = ("ended", server.log_tail(5))
-            true(refused is not None, "a disk of 192 MB took 400 MB")
-            print(f"      refused after {acknowledged} writes: {show(refused)[:120] if refused[0] == '-' else refused[1][-200:]}")
-            if refused[0] == "-":
-                true(refused[1].startswith(b"MISCONF"), f"the refusal is {show(refused)}")
-                true(c.must("GET", "key:5") is not None, "reads do not go on")
+            acknowledged, refused = write_until_refused(c)
+            print(f"      {acknowledged} writes acknowledged, then: {show(refused)[:100] if refused else 'the process ended'}")
+            true(acknowledged > 10000, "hardly anything was written")
+            look(server, c, refused)
         server.kill()
-        # Room again: the file system grows, the server starts, everything acknowledged is there.
         subprocess.run(["mount", "-o", "remount,size=2g", folder], check=True)
         server.start(60)
         with server.connect(timeout=60) as c:
@@ -71,6 +72,26 @@ def _():
     finally:
         server.kill()
         subprocess.run(["umount", "-l", folder])
+
+
+@test("below disk-free-min writes are refused, reads go on, nothing acknowledged is lost", seconds=240)
+def _():
+    def look(server, c, refused):
+        true(refused is not None and refused[1].startswith(b"MISCONF"), f"the refusal is {refused}")
+        true(c.must("GET", "key:5") is not None, "reads do not go on")
+        equal(server.process.poll(), None, "the server's end")
+    full_disk(512, "256mb", look)
+
+
+@test("a disk that is full to the last byte ends the server loudly; nothing acknowledged is lost", seconds=240)
+def _():
+    def look(server, _, refused):
+        if refused is None:
+            server.wait_end(20)
+            true("No space left on device" in server.log_tail(), server.log_tail(5))
+        else:
+            true(refused[1].startswith(b"MISCONF"), f"the refusal is {refused}")
+    full_disk(192, "0", look)
 
 
 def filled(server, count=3000):
