@@ -21,7 +21,19 @@
 #include "server/stat/save.h"
 #include "server/stat/slowlog.h"
 
-enum { RATE_SAMPLES = 16, MEMORY_EVERY_TICKS = 10 };
+enum { RATE_SAMPLES = 16, MEMORY_EVERY_TICKS = 10, GAUGES_MAX = 64, SECTIONS_MAX = 16 };
+
+struct gauge {
+    const char *name;
+    watch_gauge_read *read;
+    void *context;
+};
+
+struct section {
+    const char *name;
+    watch_section_write *write;
+    void *context;
+};
 
 /* A rate over the last samples. */
 struct rate {
@@ -36,9 +48,13 @@ struct watch {
     struct slowlog *slowlog;
     struct latency *latency;
     struct save *save;
+    struct gauge gauges[GAUGES_MAX];
+    struct section sections[SECTIONS_MAX];
+    size_t gauge_count, section_count;
+    uint64_t memory_at_start;
+
     atomic_int_fast64_t slow_us; /* negative: no slow log */
     _Atomic uint64_t memory_peak;
-    uint64_t memory_at_start;
 
     pthread_mutex_t lock; /* guards the rest; a leaf */
     struct rate commands, input, output;
@@ -202,6 +218,40 @@ struct save *watch_save(struct watch *w)
 {
     return w->save;
 }
+
+/* ---- What others bring ---- */
+
+void watch_gauge_add(struct watch *w, const char *name, watch_gauge_read *read, void *context)
+{
+    check(w->gauge_count < GAUGES_MAX);
+    w->gauges[w->gauge_count++] = (struct gauge){name, read, context};
+}
+
+uint64_t watch_gauge(const struct watch *w, const char *name)
+{
+    for (size_t i = 0; i < w->gauge_count; i++)
+        if (strcmp(w->gauges[i].name, name) == 0)
+            return w->gauges[i].read(w->gauges[i].context);
+    return 0;
+}
+
+void watch_section_add(struct watch *w, const char *section, watch_section_write *write, void *context)
+{
+    check(w->section_count < SECTIONS_MAX);
+    w->sections[w->section_count++] = (struct section){section, write, context};
+}
+
+bool watch_section(const struct watch *w, const char *section, struct buf *out)
+{
+    for (size_t i = 0; i < w->section_count; i++)
+        if (strcmp(w->sections[i].name, section) == 0) {
+            w->sections[i].write(w->sections[i].context, out);
+            return true;
+        }
+    return false;
+}
+
+/* ---- Figures ---- */
 
 void watch_reset(struct watch *w)
 {

@@ -6,6 +6,7 @@
 #ifndef CAIRN_SERVER_STAT_WATCH_H
 #define CAIRN_SERVER_STAT_WATCH_H
 
+#include "base/buf.h"
 #include "base/types.h"
 #include "engine/set/set.h"
 
@@ -22,6 +23,18 @@ void watch_free(struct watch *w); /* no command runs any more; accepts NULL */
 struct slowlog *watch_slowlog(struct watch *w);
 struct latency *watch_latency(struct watch *w);
 struct save *watch_save(struct watch *w);
+
+/*
+ * Numbers and sections that other rooms bring to INFO: pubsub_channels, sync_full ... and "replication". Added while the
+ * node is composed, before commands run; names live for ever. read and write are called on any thread.
+ */
+typedef uint64_t watch_gauge_read(void *context);
+void watch_gauge_add(struct watch *w, const char *name, watch_gauge_read *read, void *context);
+uint64_t watch_gauge(const struct watch *w, const char *name); /* 0 without one */
+
+typedef void watch_section_write(void *context, struct buf *out); /* appends "name:value\r\n" lines */
+void watch_section_add(struct watch *w, const char *section, watch_section_write *write, void *context);
+bool watch_section(const struct watch *w, const char *section, struct buf *out); /* false: nobody brought it */
 
 /* CONFIG RESETSTAT: rates and the counters of the set begin anew. */
 void watch_reset(struct watch *w);
