@@ -297,7 +297,7 @@ static enum err rows_memory(struct txn *t, struct obj *o, uint64_t samples, uint
     txn_cursor_close(&cursor);
     if (e != OK && e != ERR_NOT_FOUND)
         return e;
-    *bytes = seen > 0 ? sum * (rows > seen ? rows : seen) / seen : 0;
+    *bytes = e == ERR_NOT_FOUND || seen == 0 ? sum : sum * (rows > seen ? rows : seen) / seen;
     if (o->type == OBJ_ZSET)
         *bytes *= 2; /* by member and by score */
     return OK;
