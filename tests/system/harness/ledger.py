@@ -15,6 +15,7 @@ import threading
 import time
 
 from harness import dump
+from harness.features import has
 from harness.resp import ConnectionLost
 
 FAR_MS = 4102444800000
@@ -57,6 +58,8 @@ class Writer(threading.Thread):
     def one(self):
         r = self.rng
         kind = r.choice(["string", "number", "hash", "list", "set", "zset", "stream", "key"])
+        if kind == "stream" and not has("streams"):
+            kind = "list"
         k = self.key(kind)
         if kind == "string":
             return r.choice([["SET", k, self.value()], ["SET", k, self.value()], ["APPEND", k, self.value()],

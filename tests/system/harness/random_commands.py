@@ -3,6 +3,7 @@
 `next_command` gives (words, mark): mark as in script.py ("" equal, "~" unordered, "%" unordered pairs). Names are drawn
 from few keys, so that commands meet; some keys grow far beyond the packed sizes; a few commands hit the wrong type.
 """
+from harness.features import has
 
 FAR_MS = 4102444800000            # 2100: an expiry that no run reaches
 
@@ -12,7 +13,8 @@ class Commands:
         self.rng = rng
         self.keys_per_type = keys_per_type
         self.stream_ms = 0
-        self.kinds = [(getattr(self, name), name[2:]) for name in sorted(dir(self)) if name.startswith("a_")]
+        self.kinds = [(getattr(self, name), name[2:]) for name in sorted(dir(self))
+                      if name.startswith("a_") and (name != "a_stream" or has("streams"))]
 
     # ---- Words ----
 

@@ -4,6 +4,7 @@ const Redis = require('ioredis');
 
 const ports = process.argv[2].split(',').map(Number);
 const password = process.argv[3] || undefined;
+const notYet = (process.env.NOT_YET || '').split(',');
 
 async function main() {
   const cluster = new Redis.Cluster(ports.map((port) => ({host: '127.0.0.1', port})), {
@@ -39,13 +40,15 @@ async function main() {
   }
   if (!refused.includes("CROSSSLOT")) throw new Error(`mget over slots: ${refused}`);
   console.log('multi-key');
-  const subscriber = cluster.nodes('master')[0].duplicate();
-  const message = new Promise((resolve) => subscriber.on('message', (_, m) => resolve(m)));
-  await subscriber.subscribe('news');
-  await cluster.publish('news', 'hello');
-  if ((await message) !== 'hello') throw new Error('another message');
-  console.log('publish');
-  subscriber.disconnect();
+  if (!notYet.includes('pub/sub')) {
+    const subscriber = cluster.nodes('master')[0].duplicate();
+    const message = new Promise((resolve) => subscriber.on('message', (_, m) => resolve(m)));
+    await subscriber.subscribe('news');
+    await cluster.publish('news', 'hello');
+    if ((await message) !== 'hello') throw new Error('another message');
+    console.log('publish');
+    subscriber.disconnect();
+  }
   let keys = 0;
   for (const node of cluster.nodes('master')) {
     let cursor = '0';
@@ -57,9 +60,11 @@ async function main() {
   }
   if (keys !== 500) throw new Error(`scan found ${keys}`);
   console.log('scan');
-  const lua = await cluster.eval("return redis.call('GET', KEYS[1])", 1, 'user:7');
-  if (lua !== 'name-7') throw new Error(lua);
-  console.log('eval');
+  if (!notYet.includes('scripts')) {
+    const lua = await cluster.eval("return redis.call('GET', KEYS[1])", 1, 'user:7');
+    if (lua !== 'name-7') throw new Error(lua);
+    console.log('eval');
+  }
   cluster.disconnect();
   console.log('done');
 }
