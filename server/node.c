@@ -27,6 +27,7 @@
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
 #include "server/cmd/cmd_acl.h"
+#include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
 #include "server/settings.h"
 #include "server/stat/watch.h"
@@ -216,6 +217,11 @@ void node_add_tick(struct node *n, node_tick *tick, void *context)
     n->tick[n->ticks++] = (struct node_tick_hook){tick, context};
 }
 
+void node_tls_replace(struct node *n, struct tls_context *take_tls)
+{
+    tls_context_free(atomic_exchange(&n->tls_next, take_tls)); /* one that was never taken up */
+}
+
 /* ---- Durability ---- */
 
 enum err node_await(struct node *n, lsn_t lsn)
@@ -354,6 +360,20 @@ static enum err open_cluster(struct node *n, const struct options *o)
     return cluster_service_open(&cluster, &n->cluster_service);
 }
 
+/* rename-command NAME "": pairs of words. */
+static enum err disable_commands(struct node *n)
+{
+    char **words = NULL;
+    size_t count = config_words(n->config, "rename-command", &words);
+    enum err e = OK;
+
+    for (size_t i = 0; i + 1 < count && e == OK; i += 2)
+        if (registry_disable(n->registry, slice_str(words[i])) != OK)
+            e = err_set(ERR_INVALID, "rename-command: no such command '%s'", words[i]);
+    config_words_free(words, count);
+    return e;
+}
+
 enum err node_open(const struct options *o, struct node **out)
 {
     struct node *n = calloc(1, sizeof *n);
@@ -379,6 +399,8 @@ enum err node_open(const struct options *o, struct node **out)
     n->clients = clients_new(&o->limits);
     n->waiting = waiting_new(n, workers_deliver);
     if ((e = registry_new(command_tables, command_tables_count, &n->registry)) != OK)
+        goto fail;
+    if ((e = disable_commands(n)) != OK)
         goto fail;
     n->stats = stats_new(registry_count(n->registry));
     if ((e = lock_directory(n)) != OK || (e = open_data(n, o)) != OK || (e = recover(n)) != OK ||
@@ -431,6 +453,8 @@ struct main_loop {
     uv_timer_t timer;
     uv_async_t wake;
     struct listener *listener;
+    struct tls_context **tls; /* all that were in use: connections may live longer than a change */
+    size_t tls_count;
 };
 
 static void close_handles(struct main_loop *m)
@@ -459,11 +483,24 @@ static void on_main_wake(uv_async_t *async)
         close_handles(m);
 }
 
+static void keep_tls(struct main_loop *m, struct tls_context *tls)
+{
+    m->tls = realloc(m->tls, (m->tls_count + 1) * sizeof *m->tls);
+    check(m->tls != NULL);
+    m->tls[m->tls_count++] = tls;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct main_loop *m = timer->data;
     struct node *n = m->node;
     msec_t now_ms = node_now(n);
+    struct tls_context *tls = atomic_exchange(&n->tls_next, NULL);
+
+    if (tls != NULL) {
+        listener_tls(m->listener, tls);
+        keep_tls(m, tls);
+    }
 
     for (size_t i = 0; i < n->ticks; i++)
         n->tick[i].tick(n->tick[i].context, now_ms);
@@ -493,6 +530,8 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
     loop_init(&m, n);
     n->wake = &m.wake;
     e = o->tls_port != 0 ? tls_context_new(&o->tls, &tls) : OK;
+    if (tls != NULL)
+        keep_tls(&m, tls);
     if (e == OK)
         e = workers_start(n, n->workers, &workers);
     if (e == OK) {
@@ -520,7 +559,10 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
     if (workers != NULL)
         workers_stop(workers);
     workers_free(workers);
-    tls_context_free(tls);
+    node_tls_replace(n, NULL);
+    for (size_t i = 0; i < m.tls_count; i++)
+        tls_context_free(m.tls[i]);
+    free(m.tls);
     check(uv_loop_close(&m.loop) == 0);
     return e;
 }

@@ -28,6 +28,7 @@ struct command;
 struct call;
 struct txn;
 struct reply;
+struct tls_context;
 
 /* ---- What the node is made of (all set before the first command runs, constant afterwards) ---- */
 
@@ -128,6 +129,9 @@ void node_shutdown(struct node *n, unsigned how);
 /* False if no stop is under way. */
 bool node_shutdown_abort(struct node *n);
 bool node_is_stopping(const struct node *n);
+
+/* New TLS connections use it from now on; taken. Any thread; only with a tls-port. */
+void node_tls_replace(struct node *n, struct tls_context *take_tls);
 
 /* ---- Durability ---- */
 

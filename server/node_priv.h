@@ -68,6 +68,7 @@ struct node {
     atomic_bool replica;
     atomic_uint shutdown;                /* 0: running; else 0x100 + enum shutdown_how */
     struct uv_async_s *wake;             /* of the main loop; NULL before it runs */
+    _Atomic(struct tls_context *) tls_next; /* for the listener to take up; NULL: none */
 };
 
 struct options;

@@ -14,6 +14,7 @@
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
 #include "server/net/clients.h"
+#include "server/net/tls.h"
 #include "server/node.h"
 #include "server/options.h"
 
@@ -75,6 +76,26 @@ static enum err cluster(void *context, struct config *c)
     return OK;
 }
 
+/* Certificates are read again; connections that exist keep theirs. */
+static enum err tls(void *context, struct config *c)
+{
+    struct options o;
+    struct tls_context *tls_new = NULL;
+    enum err e;
+
+    if (node_tls_port(context) == 0)
+        return OK;
+    options_from(&o, c);
+    e = tls_context_new(&o.tls, &tls_new);
+    options_fini(&o);
+    if (e != OK) {
+        log_event(LOG_WARNING, "TLS settings refused: error=\"%s\"", err_text());
+        return err_set(ERR_INVALID, "Unable to update TLS configuration. Check server logs.");
+    }
+    node_tls_replace(context, tls_new);
+    return OK;
+}
+
 void settings_watch(struct node *n, struct config *c)
 {
     static const struct {
@@ -94,6 +115,20 @@ void settings_watch(struct node *n, struct config *c)
         {"wal-retention-bytes", retention},
         {"wal-retention-seconds", retention},
         {"maxmemory", memory},
+        {"tls-cert-file", tls},
+        {"tls-key-file", tls},
+        {"tls-key-file-pass", tls},
+        {"tls-client-cert-file", tls},
+        {"tls-client-key-file", tls},
+        {"tls-client-key-file-pass", tls},
+        {"tls-ca-cert-file", tls},
+        {"tls-ca-cert-dir", tls},
+        {"tls-auth-clients", tls},
+        {"tls-protocols", tls},
+        {"tls-ciphers", tls},
+        {"tls-ciphersuites", tls},
+        {"tls-prefer-server-ciphers", tls},
+        {"tls-session-caching", tls},
         {"cluster-node-timeout", cluster},
         {"cluster-announce-ip", cluster},
         {"cluster-announce-port", cluster},

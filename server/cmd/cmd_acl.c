@@ -50,8 +50,9 @@ static enum err authenticate(void *context, struct session *s, struct slice user
 
     (void)s;
     if (user.data == NULL && !set)
-        return err_set(ERR_INVALID, "ERR AUTH <password> called without any password configured for the default user. Are "
-                                    "you sure your configuration is correct?");
+        return err_set(ERR_INVALID,
+                       "ERR AUTH <password> called without any password configured for the default user. Are "
+                       "you sure your configuration is correct?");
     if (user.data != NULL && !slice_equal(user, DEFAULT_USER))
         return ERR_NOT_FOUND;
     if (!set)
@@ -79,8 +80,9 @@ enum err acl_open(struct node *n)
         buf_free(&text);
     }
     if (users)
-        return err_set(ERR_INVALID, "users other than the default one are not supported: take 'aclfile' and 'user' out of "
-                                    "the settings; requirepass sets the default user's password");
+        return err_set(ERR_INVALID,
+                       "users other than the default one are not supported: take 'aclfile' and 'user' out of "
+                       "the settings; requirepass sets the default user's password");
     node_set_authentication(n, authenticate, default_user, n);
     return OK;
 }
@@ -197,8 +199,10 @@ static enum err genpass(struct call *c) /* ACL GENPASS [bits] */
     if (c->argc == 3)
         TRY(arg_i64(c, 2, &bits));
     if (bits <= 0 || bits > GENPASS_BITS_MAX)
-        return reply_error(c, "ERR ACL GENPASS argument must be the number of bits for the output password, a positive "
-                              "number up to %d", GENPASS_BITS_MAX);
+        return reply_error(c,
+                           "ERR ACL GENPASS argument must be the number of bits for the output password, a positive "
+                           "number up to %d",
+                           GENPASS_BITS_MAX);
     digits = ((size_t)bits + 3) / 4;
     for (size_t got = 0; got < sizeof bytes;) {
         ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
@@ -236,14 +240,16 @@ static enum err deluser(struct call *c) /* ACL DELUSER name [name ...] */
 
 static enum err no_file(struct call *c) /* ACL LOAD, ACL SAVE */
 {
-    return reply_error(c, "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via "
-                          "the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration "
-                          "file set) in order to store users in the Redis configuration.");
+    return reply_error(
+        c, "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via "
+           "the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration "
+           "file set) in order to store users in the Redis configuration.");
 }
 
 static enum err not_supported(struct call *c) /* ACL SETUSER, ACL LOG */
 {
-    return reply_error(c, "ERR access rules are not supported by this server: requirepass sets the default user's password");
+    return reply_error(
+        c, "ERR access rules are not supported by this server: requirepass sets the default user's password");
 }
 
 static enum err help(struct call *c) /* ACL HELP */
@@ -274,10 +280,10 @@ static enum err help(struct call *c) /* ACL HELP */
 enum { HERE = COMMAND_NO_TXN | COMMAND_ALONE };
 
 static const struct command_binding rows[] = {
-    {"acl|whoami", whoami, HERE},       {"acl|users", users, HERE},     {"acl|list", list, HERE},
-    {"acl|getuser", getuser, HERE},     {"acl|cat", cat, HERE},         {"acl|genpass", genpass, HERE},
-    {"acl|dryrun", dryrun, HERE},       {"acl|deluser", deluser, HERE}, {"acl|load", no_file, HERE},
-    {"acl|save", no_file, HERE},        {"acl|log", not_supported, HERE}, {"acl|setuser", not_supported, HERE},
+    {"acl|whoami", whoami, HERE},   {"acl|users", users, HERE},       {"acl|list", list, HERE},
+    {"acl|getuser", getuser, HERE}, {"acl|cat", cat, HERE},           {"acl|genpass", genpass, HERE},
+    {"acl|dryrun", dryrun, HERE},   {"acl|deluser", deluser, HERE},   {"acl|load", no_file, HERE},
+    {"acl|save", no_file, HERE},    {"acl|log", not_supported, HERE}, {"acl|setuser", not_supported, HERE},
     {"acl|help", help, HERE},
 };
 const struct command_table cmd_acl_table = COMMAND_TABLE(rows);

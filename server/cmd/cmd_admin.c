@@ -1,6 +1,6 @@
 /*
- * cmd_admin.c - a save is a durable checkpoint here (server/stat/save.h); the log needs no rewriting, so BGREWRITEAOF is one
- * too: what it frees is the log behind the checkpoint.
+ * cmd_admin.c - a save is a durable checkpoint here (server/stat/save.h); the log needs no rewriting, so BGREWRITEAOF
+ * is one too: what it frees is the log behind the checkpoint.
  */
 #include "server/cmd/cmd_admin.h"
 

@@ -1,5 +1,6 @@
 /*
- * cmd_client.c - CLIENT. What a client is to others is in server/net/clients.h; TRACKING belongs to client side caching.
+ * cmd_client.c - CLIENT. What a client is to others is in server/net/clients.h; TRACKING belongs to client side
+ * caching.
  */
 #include "server/cmd/cmd_client.h"
 
@@ -50,17 +51,18 @@ static void flags_put(struct buf *out, const struct client_snapshot *s)
 
 static void line_put(struct buf *out, const struct client_snapshot *s)
 {
-    buf_append_format(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)s->id,
+    buf_append_format(out,
+                      "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)s->id,
                       s->address, s->local_address, s->fd, s->name, (long long)s->age_s, (long long)s->idle_s);
     flags_put(out, s);
-    buf_append_format(out,
-                      " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu qbuf-free=%llu argv-mem=0 multi-mem=%llu rbs=0 rbp=0"
-                      " obl=0 oll=0 omem=%llu tot-mem=%llu events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-                      s->db, s->subscriptions, s->patterns, s->shard_subscriptions, s->multi,
-                      (unsigned long long)s->query_bytes, (unsigned long long)s->query_free,
-                      (unsigned long long)s->multi_bytes, (unsigned long long)s->output_bytes,
-                      (unsigned long long)s->memory, s->command != NULL ? s->command : "NULL", s->user, s->protocol,
-                      s->library_name, s->library_version);
+    buf_append_format(
+        out,
+        " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu qbuf-free=%llu argv-mem=0 multi-mem=%llu rbs=0 rbp=0"
+        " obl=0 oll=0 omem=%llu tot-mem=%llu events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+        s->db, s->subscriptions, s->patterns, s->shard_subscriptions, s->multi, (unsigned long long)s->query_bytes,
+        (unsigned long long)s->query_free, (unsigned long long)s->multi_bytes, (unsigned long long)s->output_bytes,
+        (unsigned long long)s->memory, s->command != NULL ? s->command : "NULL", s->user, s->protocol, s->library_name,
+        s->library_version);
     buf_append_byte(out, '\n');
 }
 
@@ -82,8 +84,11 @@ static bool kind_parse(struct slice word, enum client_kind *kind)
     static const struct {
         const char *name;
         enum client_kind kind;
-    } kinds[] = {{"normal", CLIENT_NORMAL},   {"slave", CLIENT_REPLICA},  {"replica", CLIENT_REPLICA},
-                 {"pubsub", CLIENT_PUBSUB}, {"master", CLIENT_PRIMARY}};
+    } kinds[] = {{"normal", CLIENT_NORMAL},
+                 {"slave", CLIENT_REPLICA},
+                 {"replica", CLIENT_REPLICA},
+                 {"pubsub", CLIENT_PUBSUB},
+                 {"master", CLIENT_PRIMARY}};
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (slice_is(word, kinds[i].name)) {
@@ -408,8 +413,9 @@ static enum err tracking(struct call *c) /* CLIENT TRACKING ON|OFF [...] */
 
 static enum err caching(struct call *c) /* CLIENT CACHING YES|NO */
 {
-    return reply_error(c, "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT "
-                          "mode enabled");
+    return reply_error(c,
+                       "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT "
+                       "mode enabled");
 }
 
 static enum err help(struct call *c) /* CLIENT HELP */

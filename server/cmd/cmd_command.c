@@ -70,9 +70,7 @@ static void begin_put(struct call *c, const struct key_spec *s)
         (void)reply_bulk_str(c, s->keyword);
         pair_int(c, "startfrom", s->position);
         break;
-    case KEY_BEGIN_UNKNOWN:
-        (void)reply_map(c, 0);
-        break;
+    case KEY_BEGIN_UNKNOWN: (void)reply_map(c, 0); break;
     }
 }
 
@@ -98,9 +96,7 @@ static void find_put(struct call *c, const struct key_spec *s)
         pair_int(c, "firstkey", s->first_at);
         pair_int(c, "keystep", s->step);
         break;
-    case KEY_FIND_UNKNOWN:
-        (void)reply_map(c, 0);
-        break;
+    case KEY_FIND_UNKNOWN: (void)reply_map(c, 0); break;
     }
 }
 
@@ -278,14 +274,10 @@ static uint32_t category_bit(struct slice name)
 static bool list_wanted(const struct command *command, enum filter filter, struct slice argument)
 {
     switch (filter) {
-    case FILTER_NONE:
-        return command->parent == NULL;
-    case FILTER_MODULE:
-        return false; /* there are none */
-    case FILTER_CATEGORY:
-        return (command->facts->categories & category_bit(argument)) != 0;
-    case FILTER_PATTERN:
-        return glob_match(argument, slice_str(command->name), true);
+    case FILTER_NONE: return command->parent == NULL;
+    case FILTER_MODULE: return false; /* there are none */
+    case FILTER_CATEGORY: return (command->facts->categories & category_bit(argument)) != 0;
+    case FILTER_PATTERN: return glob_match(argument, slice_str(command->name), true);
     }
     return false;
 }
@@ -369,7 +361,8 @@ static enum err getkeys(struct call *c, bool with_flags)
         key_places_free(&keys);
         if (e == OK && !none)
             return reply_array(c, 0);
-        return reply_error(c, none ? "ERR The command has no key arguments" : "ERR Invalid arguments specified for command");
+        return reply_error(c, none ? "ERR The command has no key arguments"
+                                   : "ERR Invalid arguments specified for command");
     }
     (void)reply_array(c, keys.count);
     for (size_t i = 0; i < keys.count; i++) {

@@ -1,6 +1,6 @@
 /*
- * cmd_debug.c - what tests ask for: pauses, reading everything back from the disk, a fingerprint of all data, replies of
- * every kind. Looks at keys in transactions of its own, slot by slot.
+ * cmd_debug.c - what tests ask for: pauses, reading everything back from the disk, a fingerprint of all data, replies
+ * of every kind. Looks at keys in transactions of its own, slot by slot.
  */
 #include "server/cmd/cmd_debug.h"
 
@@ -158,13 +158,14 @@ static void object_text(struct call *c, const struct obj *o)
     unsigned now_s = (unsigned)(node_now(c->node) / 1000);
     char text[320];
 
-    snprintf(text, sizeof text,
-             "Value at:%p refcount:%lld encoding:%s serializedlength:%llu lru:%u lru_seconds_idle:%u form:%s count:%llu "
-             "slot:%u last_change:%llu",
-             (const void *)o, (long long)keyspace_references(o), keyspace_encoding(o), (unsigned long long)size,
-             o->access_clock & 0xFFFFFF, now_s > o->access_clock ? now_s - o->access_clock : 0,
-             o->form <= OBJ_BIG ? forms[o->form] : "?", (unsigned long long)o->count, o->slot,
-             (unsigned long long)o->last_change);
+    snprintf(
+        text, sizeof text,
+        "Value at:%p refcount:%lld encoding:%s serializedlength:%llu lru:%u lru_seconds_idle:%u form:%s count:%llu "
+        "slot:%u last_change:%llu",
+        (const void *)o, (long long)keyspace_references(o), keyspace_encoding(o), (unsigned long long)size,
+        o->access_clock & 0xFFFFFF, now_s > o->access_clock ? now_s - o->access_clock : 0,
+        o->form <= OBJ_BIG ? forms[o->form] : "?", (unsigned long long)o->count, o->slot,
+        (unsigned long long)o->last_change);
     (void)reply_status(c, text);
 }
 
@@ -201,7 +202,7 @@ static enum err key_digest(struct call *c, struct txn *t, unsigned db, struct sl
 }
 
 struct names {
-    struct buf bytes;   /* the names, one behind the other */
+    struct buf bytes; /* the names, one behind the other */
     size_t *ends;
     size_t count, capacity;
 };
@@ -353,7 +354,7 @@ static enum err debug_populate(struct call *c) /* DEBUG POPULATE count [prefix] 
 
 static enum err debug_protocol(struct call *c) /* DEBUG PROTOCOL type */
 {
-    static const char *const types[] = {"string", "integer", "double", "bignum", "null",     "array", "set",
+    static const char *const types[] = {"string", "integer", "double", "bignum",   "null", "array", "set",
                                         "map",    "attrib",  "push",   "verbatim", "true", "false"};
     struct buf *out = c->reply->out;
     bool three = reply_protocol(c) >= 3;
@@ -398,8 +399,9 @@ static enum err debug_protocol(struct call *c) /* DEBUG PROTOCOL type */
     case 11: return reply_bool(c, true);
     case 12: return reply_bool(c, false);
     default:
-        return reply_error(c, "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|"
-                              "null|array|set|map|attrib|push|verbatim|true|false");
+        return reply_error(
+            c, "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|"
+               "null|array|set|map|attrib|push|verbatim|true|false");
     }
 }
 
@@ -492,11 +494,13 @@ static bool is_enabled(const struct call *c)
 static enum err debug(struct call *c) /* DEBUG subcommand [...] */
 {
     if (!is_enabled(c))
-        return reply_error(c, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can "
-                              "run it from a local connection, otherwise you need to set this option in the configuration "
-                              "file, and then restart the server.");
+        return reply_error(
+            c, "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can "
+               "run it from a local connection, otherwise you need to set this option in the configuration "
+               "file, and then restart the server.");
     for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++)
-        if (slice_is(c->argv[1], subcommands[i].name) && c->argc >= subcommands[i].least && c->argc <= subcommands[i].most)
+        if (slice_is(c->argv[1], subcommands[i].name) && c->argc >= subcommands[i].least &&
+            c->argc <= subcommands[i].most)
             return subcommands[i].run(c);
     return reply_error(c, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try DEBUG HELP.",
                        (int)(c->argv[1].size < 128 ? c->argv[1].size : 128), (const char *)c->argv[1].data);

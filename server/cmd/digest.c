@@ -116,7 +116,8 @@ enum err digest_value(struct txn *t, struct obj *o, struct buf *scratch, struct 
     }
     TRY(e);
     *out = digest_of((struct slice[]){slice_str(type), slice_of(sum.bytes, sizeof sum.bytes),
-                                      slice_str(o->expire_ms != 0 ? "expires" : "")}, 3);
+                                      slice_str(o->expire_ms != 0 ? "expires" : "")},
+                     3);
     return OK;
 }
 

@@ -29,7 +29,7 @@ bool config_parse_memory(struct slice text, int64_t *bytes)
     static const struct {
         const char *unit;
         int64_t factor;
-    } units[] = {{"", 1},         {"b", 1},       {"k", 1000},       {"kb", 1024},
+    } units[] = {{"", 1},        {"b", 1},        {"k", 1000},       {"kb", 1024},
                  {"m", 1000000}, {"mb", 1 << 20}, {"g", 1000000000}, {"gb", 1 << 30}};
     size_t digits = 0;
     int64_t number;
@@ -61,7 +61,8 @@ static enum err enum_parse(const struct option *o, struct slice text, int64_t *n
         }
     for (size_t i = 0; o->words[i] != NULL; i++)
         buf_append_format(&words, "%s%s", i > 0 ? ", " : "", o->words[i]);
-    e = err_set(ERR_INVALID, "argument(s) must be one of the following: %.*s", (int)words.size, (const char *)words.data);
+    e = err_set(ERR_INVALID, "argument(s) must be one of the following: %.*s", (int)words.size,
+                (const char *)words.data);
     buf_free(&words);
     return e;
 }
@@ -85,8 +86,7 @@ static enum err plain_parse(const struct option *o, struct slice text, int64_t *
     case OPTION_BOOL:
         *number = slice_is(text, "yes");
         return *number != 0 || slice_is(text, "no") ? OK : invalid("argument must be 'yes' or 'no'");
-    case OPTION_ENUM:
-        return enum_parse(o, text, number);
+    case OPTION_ENUM: return enum_parse(o, text, number);
     case OPTION_INT:
         if (!((o->flags & OPTION_OCTAL) != 0 ? octal_parse(text, number) : num_parse_i64(text, number)))
             return invalid("argument couldn't be parsed into an integer");
@@ -96,8 +96,7 @@ static enum err plain_parse(const struct option *o, struct slice text, int64_t *
             return invalid("argument must be a memory value");
         break;
     case OPTION_STRING:
-    case OPTION_LIST:
-        return OK;
+    case OPTION_LIST: return OK;
     }
     if (*number < o->least || *number > o->most)
         return err_set(ERR_INVALID, "argument must be between %lld and %lld inclusive", (long long)o->least,
@@ -286,7 +285,8 @@ static bool concerns(const struct listener *l, const struct config_change *chang
 }
 
 /* A function that listens to several options is told once. */
-static bool was_told(const struct config *c, const struct listener *l, const struct config_change *changes, size_t count)
+static bool was_told(const struct config *c, const struct listener *l, const struct config_change *changes,
+                     size_t count)
 {
     size_t which;
 
@@ -336,7 +336,8 @@ static enum err prepare(struct config *c, const struct config_change *changes, s
     config_text(c, changes[i].option, &d->before);
     d->number_before = atomic_load(&v->number);
     d->was_set = atomic_load(&v->set);
-    return value_parse(o, keeps_old(o) ? buf_slice(&d->before) : (struct slice){0}, changes[i].value, &d->text, &d->number);
+    return value_parse(o, keeps_old(o) ? buf_slice(&d->before) : (struct slice){0}, changes[i].value, &d->text,
+                       &d->number);
 }
 
 static void store_all(struct config *c, const struct config_change *changes, size_t count, const struct draft *drafts)
@@ -360,8 +361,8 @@ static void restore_all(struct config *c, const struct config_change *changes, s
 }
 
 /* Somebody cannot live with the change: everything as it was, and all are told so. */
-static enum err take_back(struct config *c, const struct config_change *changes, size_t count, const struct draft *drafts,
-                          enum err e)
+static enum err take_back(struct config *c, const struct config_change *changes, size_t count,
+                          const struct draft *drafts, enum err e)
 {
     char why[256];
     size_t ignored;

@@ -3,8 +3,8 @@
  *
  * Names, units and defaults are redis.conf's. A value is kept as its canonical text and, for numbers, parsed beside it.
  * Threads: config_load before any; afterwards everything from any thread. Texts are guarded by a lock that is a leaf;
- * numbers are read without one. Changes come one after the other, under a lock that is held while the listeners run: they may
- * read the settings and take other locks, but change no setting; config_set is called with no slot lock held.
+ * numbers are read without one. Changes come one after the other, under a lock that is held while the listeners run:
+ * they may read the settings and take other locks, but change no setting; config_set is called with no slot lock held.
  */
 #ifndef CAIRN_SERVER_CONF_CONFIG_H
 #define CAIRN_SERVER_CONF_CONFIG_H
@@ -22,12 +22,12 @@ enum option_type {
     OPTION_MEMORY, /* bytes; "64mb", "1g" */
     OPTION_ENUM,   /* one of `words`; the number is its index */
     OPTION_STRING,
-    OPTION_LIST,   /* any number of words: bind, save, client-output-buffer-limit */
+    OPTION_LIST, /* any number of words: bind, save, client-output-buffer-limit */
 };
 
 enum option_flag {
-    OPTION_IMMUTABLE = 1,  /* CONFIG SET refuses: "can't set immutable config" */
-    OPTION_ACCEPTED = 2,   /* kept and given back, without effect here (in-memory-only directives) */
+    OPTION_IMMUTABLE = 1, /* CONFIG SET refuses: "can't set immutable config" */
+    OPTION_ACCEPTED = 2,  /* kept and given back, without effect here (in-memory-only directives) */
     OPTION_OCTAL = 4,
     OPTION_MANY = 8,       /* may stand several times in a file; each adds a line of words (rename-command, user) */
     OPTION_PROTECTED = 16, /* needs enable-protected-configs */
@@ -35,22 +35,22 @@ enum option_flag {
 };
 
 /*
- * For options whose values are more than their type says: checks the words (at least one, unless the option is a list) and
- * writes the canonical text and the number. old: the present text, where a line adds to what was said before; else empty.
- * ERR_INVALID with the reason. See shape.h.
+ * For options whose values are more than their type says: checks the words (at least one, unless the option is a list)
+ * and writes the canonical text and the number. old: the present text, where a line adds to what was said before; else
+ * empty. ERR_INVALID with the reason. See shape.h.
  */
 typedef enum err option_shape(struct slice old, char *const *words, size_t count, struct buf *text, int64_t *number);
 
 struct option {
     const char *name;
-    const char *alias;      /* an older name, or NULL */
+    const char *alias; /* an older name, or NULL */
     enum option_type type;
     unsigned flags;
-    const char *standard;   /* default, as text */
-    int64_t least, most;    /* numbers */
+    const char *standard;     /* default, as text */
+    int64_t least, most;      /* numbers */
     const char *const *words; /* ENUM; NULL-terminated */
-    const char *help;       /* one line */
-    option_shape *shape;    /* or NULL */
+    const char *help;         /* one line */
+    option_shape *shape;      /* or NULL */
 };
 
 /* notify-keyspace-events as config_int gives it. */
@@ -83,8 +83,8 @@ void config_free(struct config *c);
 
 /*
  * The command line: [FILE] [--config FILE] [-] [--option value ...]. A file ending in .toml is read as TOML; "-" reads
- * standard input as a redis.conf. What comes later wins. ERR_INVALID with a text that names file, line and the line itself,
- * as Redis prints it; ERR_IO: a file cannot be read.
+ * standard input as a redis.conf. What comes later wins. ERR_INVALID with a text that names file, line and the line
+ * itself, as Redis prints it; ERR_IO: a file cannot be read.
  */
 enum err config_load(struct config *c, int argc, char **argv) WARN_UNUSED;
 
@@ -114,13 +114,13 @@ const char *config_file(const struct config *c);
 struct config_change {
     size_t option;
     struct slice value;
-    struct slice name;    /* as the client said it; for messages */
+    struct slice name; /* as the client said it; for messages */
 };
 
 /*
- * All or nothing. *failed is the index of the change that was refused; err_text says why ("argument must be a memory value",
- * "can't set immutable config" ...). Change callbacks run afterwards, in the order of registration; one that answers an
- * error takes the whole change back. may_protected: the caller may change OPTION_PROTECTED ones.
+ * All or nothing. *failed is the index of the change that was refused; err_text says why ("argument must be a memory
+ * value", "can't set immutable config" ...). Change callbacks run afterwards, in the order of registration; one that
+ * answers an error takes the whole change back. may_protected: the caller may change OPTION_PROTECTED ones.
  */
 enum err config_set(struct config *c, const struct config_change *changes, size_t count, bool may_protected,
                     size_t *failed) WARN_UNUSED;

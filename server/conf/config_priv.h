@@ -10,9 +10,9 @@
 #include <stdatomic.h>
 
 struct value {
-    struct buf text;  /* Under lock: canonical */
+    struct buf text; /* Under lock: canonical */
     atomic_int_fast64_t number;
-    atomic_bool set;  /* by a file, the command line or CONFIG SET */
+    atomic_bool set; /* by a file, the command line or CONFIG SET */
 };
 
 struct listener {

@@ -13,7 +13,10 @@ static void bounds(struct buf *out, const struct option *o)
     } else if ((o->type == OPTION_INT || o->type == OPTION_MEMORY) && o->shape == NULL) {
         bool octal = (o->flags & OPTION_OCTAL) != 0;
 
-        buf_append_format(out, octal ? "%llo to %llo" : o->most == INT64_MAX ? "from %lld" : "%lld to %lld",
+        buf_append_format(out,
+                          octal                  ? "%llo to %llo"
+                          : o->most == INT64_MAX ? "from %lld"
+                                                 : "%lld to %lld",
                           (long long)o->least, (long long)o->most);
         if (o->type == OPTION_MEMORY)
             buf_append_str(out, " bytes");

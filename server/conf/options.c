@@ -30,7 +30,8 @@ static const char *const propagation_words[] = {"ignore", "panic", "panic-on-rep
     {name, alias, OPTION_INT, flags, standard, least, most, NULL, help, NULL}
 #define M(name, alias, flags, standard, least, most, help) \
     {name, alias, OPTION_MEMORY, flags, standard, least, most, NULL, help, NULL}
-#define E(name, alias, flags, standard, words, help) {name, alias, OPTION_ENUM, flags, standard, 0, 0, words, help, NULL}
+#define E(name, alias, flags, standard, words, help) \
+    {name, alias, OPTION_ENUM, flags, standard, 0, 0, words, help, NULL}
 #define S(name, alias, flags, standard, help) {name, alias, OPTION_STRING, flags, standard, 0, 0, NULL, help, NULL}
 #define L(name, alias, flags, standard, help) {name, alias, OPTION_LIST, flags, standard, 0, 0, NULL, help, NULL}
 /* With a shape of its own: see shape.h. */
@@ -42,7 +43,7 @@ const struct option option_table[] = {
     /* Network */
     I("port", NULL, IMM, "6379", 0, 65535, "client port, plain text; 0: none"),
     Z("bind", OPTION_LIST, IMM, "* -::*", shape_bind, "addresses to listen on; a leading - makes one optional"),
-    S("bind-source-addr", NULL, 0, "", "address that outgoing connections come from"),
+    S("bind-source-addr", NULL, ACC, "", "accepted"),
     B("protected-mode", NULL, 0, "yes", "without a password, only loopback clients are served"),
     I("tcp-backlog", NULL, IMM, "511", 0, INT32_MAX, "connections waiting to be accepted"),
     I("timeout", NULL, 0, "0", 0, INT32_MAX, "seconds of silence after which a client is closed; 0: never"),
@@ -55,7 +56,8 @@ const struct option option_table[] = {
     Z("client-output-buffer-limit", OPTION_LIST, 0,
       "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", shape_output_limits,
       "class, hard limit, soft limit, seconds"),
-    Z("maxmemory-clients", OPTION_STRING, 0, "0", shape_memory_or_percent, "all client buffers together, bytes or percent; 0: no limit"),
+    Z("maxmemory-clients", OPTION_STRING, ACC, "0", shape_memory_or_percent,
+      "accepted, bytes or percent: see client-output-buffer-limit"),
     I("socket-mark-id", NULL, ACC | IMM, "0", 0, UINT32_MAX, "accepted"),
     /* TLS */
     I("tls-port", NULL, IMM, "0", 0, 65535, "client port, TLS; 0: none"),
@@ -65,7 +67,7 @@ const struct option option_table[] = {
     S("tls-client-cert-file", NULL, 0, "", "certificate for outgoing connections"),
     S("tls-client-key-file", NULL, 0, "", "its private key"),
     S("tls-client-key-file-pass", NULL, 0, "", "the key's password"),
-    S("tls-dh-params-file", NULL, 0, "", "Diffie-Hellman parameters"),
+    S("tls-dh-params-file", NULL, ACC, "", "accepted: OpenSSL chooses"),
     S("tls-ca-cert-file", NULL, 0, "", "certificates that are trusted"),
     S("tls-ca-cert-dir", NULL, 0, "", "folder of certificates that are trusted"),
     E("tls-auth-clients", NULL, 0, "yes", tls_client_words, "must clients show a certificate"),
@@ -76,8 +78,8 @@ const struct option option_table[] = {
     S("tls-ciphersuites", NULL, 0, "", "cipher suites of TLS 1.3"),
     B("tls-prefer-server-ciphers", NULL, 0, "no", "the server's order counts"),
     B("tls-session-caching", NULL, 0, "yes", "TLS session cache"),
-    I("tls-session-cache-size", NULL, 0, "20480", 0, INT32_MAX, "its sessions"),
-    I("tls-session-cache-timeout", NULL, 0, "300", 0, INT32_MAX, "their life in seconds"),
+    I("tls-session-cache-size", NULL, ACC, "20480", 0, INT32_MAX, "accepted"),
+    I("tls-session-cache-timeout", NULL, ACC, "300", 0, INT32_MAX, "accepted"),
     /* General */
     B("daemonize", NULL, IMM, "no", "run in the background"),
     E("supervised", NULL, IMM, "no", supervised_words, "tell a supervisor when ready"),
@@ -95,25 +97,26 @@ const struct option option_table[] = {
     S("proc-title-template", NULL, ACC, "{title} {listen-addr} {server-mode}", "accepted"),
     S("locale-collate", NULL, ACC, "", "accepted"),
     S("dir", NULL, OPTION_PROTECTED | IMM, ".", "data folder; made if it is missing"),
-    Z("hz", OPTION_INT, 0, "10", shape_hz, "background cycles a second, 1 to 500"),
+    Z("hz", OPTION_INT, ACC, "10", shape_hz, "accepted, 1 to 500: background work has its own pace"),
     B("dynamic-hz", NULL, ACC, "yes", "accepted"),
     E("enable-protected-configs", NULL, IMM, "no", local_words, "CONFIG SET of protected settings"),
     E("enable-debug-command", NULL, IMM, "no", local_words, "DEBUG"),
     E("enable-module-command", NULL, IMM | ACC, "no", local_words, "there are no modules"),
-    Z("rename-command", OPTION_LIST, MANY, "", shape_two_words, "a command's old and new name; \"\" disables it"),
+    Z("rename-command", OPTION_LIST, MANY, "", shape_disabled,
+      "a command and \"\": it is unknown to clients; other new names are refused"),
     Z("loadmodule", OPTION_LIST, MANY, "", shape_refused, "refused: there are no modules"),
     S("ignore-warnings", NULL, ACC, "", "accepted"),
     E("propagation-error-behavior", NULL, ACC, "ignore", propagation_words, "accepted"),
     /* Security */
     S("requirepass", NULL, 0, "", "password of the default user"),
-    S("aclfile", NULL, IMM, "", "file of users"),
-    I("acllog-max-len", NULL, 0, "128", 0, ANY, "entries of ACL LOG"),
-    E("acl-pubsub-default", NULL, 0, "resetchannels", pubsub_words, "channels of a new user"),
-    L("user", NULL, MANY, "", "a user with its rules"),
+    S("aclfile", NULL, IMM, "", "refused when not empty: there is one user, see requirepass"),
+    I("acllog-max-len", NULL, ACC, "128", 0, ANY, "accepted: there is no ACL LOG"),
+    E("acl-pubsub-default", NULL, ACC, "resetchannels", pubsub_words, "accepted: there is one user"),
+    L("user", NULL, MANY, "", "refused: there is one user, see requirepass"),
     /* Durability */
     B("appendonly", NULL, 0, "yes", "the log; always on"),
-    Z("appendfilename", OPTION_STRING, IMM | ACC, "appendonly.aof", shape_file_name, "accepted: the log has its own file names"),
-    Z("appenddirname", OPTION_STRING, IMM | ACC, "appendonlydir", shape_file_name, "accepted: the log has its own folder"),
+    S("appendfilename", NULL, IMM | ACC, "appendonly.aof", "accepted: the log has its own file names"),
+    S("appenddirname", NULL, IMM | ACC, "appendonlydir", "accepted: the log has its own folder"),
     E("appendfsync", NULL, 0, "everysec", fsync_words, "when the log is synced"),
     B("no-appendfsync-on-rewrite", NULL, ACC, "no", "accepted"),
     I("auto-aof-rewrite-percentage", NULL, ACC, "100", 0, INT32_MAX, "accepted"),
@@ -133,7 +136,7 @@ const struct option option_table[] = {
     I("key-load-delay", NULL, ACC, "0", INT32_MIN, INT32_MAX, "accepted"),
     B("stop-writes-on-bgsave-error", NULL, ACC, "yes", "accepted"),
     E("sanitize-dump-payload", NULL, ACC, "no", sanitize_words, "payloads are always checked"),
-    I("shutdown-timeout", NULL, 0, "10", 0, INT32_MAX, "seconds to wait for replicas"),
+    I("shutdown-timeout", NULL, ACC, "10", 0, INT32_MAX, "accepted"),
     Z("shutdown-on-sigint", OPTION_LIST, ACC, "default", shape_shutdown, "accepted: a stop by signal always drains"),
     Z("shutdown-on-sigterm", OPTION_LIST, ACC, "default", shape_shutdown, "accepted: a stop by signal always drains"),
     /* Memory */
@@ -241,10 +244,10 @@ const struct option option_table[] = {
     I("workers", NULL, IMM, "0", 0, 256, "threads that execute commands; 0: the machine's cores"),
     I("reader-threads", NULL, IMM, "16", 1, 256, "threads for commands that wait for the disk"),
     M("wal-segment-bytes", NULL, IMM, "16mb", 65536, ANY, "size of a log segment"),
-    M("wal-floor-bytes-max", NULL, 0, "64mb", 65536, ANY, "log that a restart may have to replay"),
+    M("wal-floor-bytes-max", NULL, IMM, "64mb", 65536, ANY, "log that a restart may have to replay"),
     M("wal-retention-bytes", NULL, 0, "256mb", 0, ANY, "log kept for replicas beyond that"),
     I("wal-retention-seconds", NULL, 0, "0", 0, ANY, "and its age; 0: any"),
-    M("set-dirty-bytes-max", NULL, 0, "64mb", 65536, ANY, "changes in memory before they are drained to the store"),
+    M("set-dirty-bytes-max", NULL, IMM, "64mb", 65536, ANY, "changes in memory before they are drained to the store"),
     M("disk-free-min", NULL, IMM, "256mb", 0, ANY, "writes are refused below this much free disk"),
     B("metrics-enabled", NULL, IMM | ACC, "no", "Prometheus endpoint: not in this version"),
     S("metrics-bind", NULL, IMM | ACC, "127.0.0.1", "its address"),
@@ -255,8 +258,11 @@ const size_t option_count = sizeof option_table / sizeof option_table[0];
 
 size_t option_find(struct slice name)
 {
-    for (size_t i = 0; i < option_count; i++)
-        if (slice_is(name, option_table[i].name) || (option_table[i].alias != NULL && slice_is(name, option_table[i].alias)))
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+
+        if (slice_is(name, o->name) || (o->alias != NULL && slice_is(name, o->alias)))
             return i;
+    }
     return SIZE_MAX;
 }

@@ -24,7 +24,8 @@ static bool is_default(struct config *c, size_t option)
     bool same;
 
     config_text(c, option, &now);
-    check(value_parse(&option_table[option], (struct slice){0}, slice_str(option_table[option].standard), &standard, &number) == OK);
+    check(value_parse(&option_table[option], (struct slice){0}, slice_str(option_table[option].standard), &standard,
+                      &number) == OK);
     same = slice_equal(buf_slice(&now), buf_slice(&standard));
     buf_free(&now);
     buf_free(&standard);

@@ -89,8 +89,9 @@ static enum err limits_put(char *const *words, int64_t limits[CLASSES][3])
 
     if (class < 0)
         return invalid("Invalid client class specified in buffer limit configuration.");
-    if (!config_parse_memory(slice_str(words[1]), &values[0]) || !config_parse_memory(slice_str(words[2]), &values[1]) ||
-        !num_parse_i64(slice_str(words[3]), &values[2]) || values[2] < 0)
+    if (!config_parse_memory(slice_str(words[1]), &values[0]) ||
+        !config_parse_memory(slice_str(words[2]), &values[1]) || !num_parse_i64(slice_str(words[3]), &values[2]) ||
+        values[2] < 0)
         return invalid("Error in hard, soft or soft_seconds setting in buffer limit configuration.");
     memcpy(limits[class], values, sizeof values);
     return OK;
@@ -196,11 +197,15 @@ enum err shape_percentiles(struct slice old, char *const *words, size_t count, s
 
 /* ---- Words ---- */
 
-enum err shape_two_words(struct slice old, char *const *words, size_t count, struct buf *text, int64_t *number)
+enum err shape_disabled(struct slice old, char *const *words, size_t count, struct buf *text, int64_t *number)
 {
     *number = 0;
     if (count != 2)
         return invalid("Bad directive or wrong number of arguments");
+    if (words[1][0] != '\0')
+        return invalid(
+            "a command can be disabled (rename-command NAME \"\") but not renamed: the log keeps requests as they "
+            "came");
     buf_append_slice(text, old);
     if (old.size > 0)
         buf_append_byte(text, '\n');

@@ -7,19 +7,19 @@
 #include "server/conf/config.h"
 
 /* Each is an option_shape (config.h); the error texts are Redis'. */
-option_shape shape_bind;                /* addresses, at most 16 */
-option_shape shape_output_limits;       /* class hard soft seconds, any number of times; others stay as in `old` */
-option_shape shape_memory_or_percent;   /* number: bytes, or minus the percent */
-option_shape shape_hz;                  /* clamped */
-option_shape shape_two_words;           /* one more line of two words */
+option_shape shape_bind;              /* addresses, at most 16 */
+option_shape shape_output_limits;     /* class hard soft seconds, any number of times; others stay as in `old` */
+option_shape shape_memory_or_percent; /* number: bytes, or minus the percent */
+option_shape shape_hz;                /* clamped */
+option_shape shape_disabled;          /* one more line: a name and "" */
 option_shape shape_refused;
-option_shape shape_save;                /* pairs of seconds and changes; behind those of `old`; "" is none */
-option_shape shape_file_name;           /* no path */
-option_shape shape_shutdown;            /* words of SHUTDOWN */
-option_shape shape_oom_scores;          /* three numbers */
+option_shape shape_save;       /* pairs of seconds and changes; behind those of `old`; "" is none */
+option_shape shape_file_name;  /* no path */
+option_shape shape_shutdown;   /* words of SHUTDOWN */
+option_shape shape_oom_scores; /* three numbers */
 option_shape shape_percentiles;
-option_shape shape_notify;              /* number: enum notify_class */
-option_shape shape_master;              /* host port, or no one */
+option_shape shape_notify; /* number: enum notify_class */
+option_shape shape_master; /* host port, or no one */
 option_shape shape_hostname;
 option_shape shape_node_name;
 

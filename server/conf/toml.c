@@ -1,6 +1,7 @@
 /*
  * toml.c - the second dialect: tables, strings, whole numbers, booleans, arrays of those, comments. It maps onto the
- * same option table. What TOML has beyond that (dates, floats, inline tables, multi-line strings) is an error with its line.
+ * same option table. What TOML has beyond that (dates, floats, inline tables, multi-line strings) is an error with its
+ * line.
  */
 #include "server/conf/config_priv.h"
 
@@ -110,7 +111,8 @@ static enum err scalar(struct toml *t)
 
     if (t->p < t->end && (*t->p == '"' || *t->p == '\''))
         return string(t);
-    while (t->p < t->end && (isalnum((unsigned char)*t->p) || *t->p == '_' || *t->p == '-' || *t->p == '+' || *t->p == '.'))
+    while (t->p < t->end &&
+           (isalnum((unsigned char)*t->p) || *t->p == '_' || *t->p == '-' || *t->p == '+' || *t->p == '.'))
         t->p++;
     size = (size_t)(t->p - start);
     if (size == 4 && memcmp(start, "true", 4) == 0)
@@ -124,8 +126,10 @@ static enum err scalar(struct toml *t)
         size_t n = 0;
 
         for (size_t i = 0; i < size; i++) {
-            if (!isdigit((unsigned char)start[i]) && !(i == 0 && (start[i] == '-' || start[i] == '+')) && start[i] != '_')
-                return err_set(ERR_INVALID, "a value must be a string, a whole number, true, false or an array of those");
+            if (!isdigit((unsigned char)start[i]) && !(i == 0 && (start[i] == '-' || start[i] == '+')) &&
+                start[i] != '_')
+                return err_set(ERR_INVALID,
+                               "a value must be a string, a whole number, true, false or an array of those");
             if (start[i] != '_' && start[i] != '+')
                 digits[n++] = start[i];
         }

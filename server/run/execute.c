@@ -188,10 +188,12 @@ bool execute_check(struct executor *x, struct session *s, const struct command *
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node};
 
-    if (__builtin_expect(command == NULL, 0)) {
+    if (__builtin_expect(command == NULL || ((command->how & COMMAND_DISABLED) != 0 && s->client != NULL), 0)) {
         const struct command *container = NULL;
 
-        (void)registry_resolve(x->node->registry, argv, argc, &container);
+        if (command == NULL)
+            (void)registry_resolve(x->node->registry, argv, argc, &container);
+        command = NULL;
         (void)errors_unknown(&c, container);
         goto refused;
     }

@@ -243,6 +243,18 @@ void registry_free(struct registry *r)
     free(r);
 }
 
+enum err registry_disable(struct registry *r, struct slice name)
+{
+    const struct command *found = registry_find(r, name);
+
+    if (found == NULL || found->parent != NULL)
+        return ERR_NOT_FOUND;
+    for (size_t i = 0; i < r->count; i++)
+        if (&r->commands[i] == found || r->commands[i].parent == found)
+            r->commands[i].how |= COMMAND_DISABLED;
+    return OK;
+}
+
 size_t registry_count(const struct registry *r)
 {
     return r->count;

@@ -38,6 +38,10 @@ const struct command *registry_find(const struct registry *r, struct slice name)
 const struct command *registry_resolve(const struct registry *r, const struct slice *argv, size_t argc,
                                        const struct command **container);
 
+/* The command and its subcommands are unknown to clients from now on; replay, replication and scripts still have them.
+ * Before commands run. ERR_NOT_FOUND: no such command. */
+enum err registry_disable(struct registry *r, struct slice name) WARN_UNUSED;
+
 /* In order of index; top-level commands and subcommands. */
 size_t registry_count(const struct registry *r);
 const struct command *registry_at(const struct registry *r, size_t index);

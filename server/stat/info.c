@@ -131,8 +131,8 @@ static bool is_wanted(size_t section, const struct slice *wanted, size_t count)
     if (count == 0)
         return by_default;
     for (size_t k = 0; k < count; k++)
-        if (slice_is(wanted[k], sections[section].name) || slice_is(wanted[k], "all") || slice_is(wanted[k], "everything") ||
-            (slice_is(wanted[k], "default") && by_default))
+        if (slice_is(wanted[k], sections[section].name) || slice_is(wanted[k], "all") ||
+            slice_is(wanted[k], "everything") || (slice_is(wanted[k], "default") && by_default))
             return true;
     return false;
 }

@@ -112,19 +112,22 @@ void info_stats(struct node *n, struct buf *out)
     traffic(n, &f, &w, out);
     gauges(n, (const char *const[]){"sync_full", "sync_partial_ok", "sync_partial_err", NULL}, out);
     expiry(&w, out);
-    gauges(n, (const char *const[]){"pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
-                                    "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
-                                    "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
-                                    "active_defrag_key_misses", "total_active_defrag_time",
-                                    "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
-                                    "tracking_total_prefixes", "unexpected_error_replies", NULL}, out);
+    gauges(n,
+           (const char *const[]){"pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
+                                 "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
+                                 "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
+                                 "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
+                                 "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes",
+                                 "unexpected_error_replies", NULL},
+           out);
     info_number(out, "total_error_replies", stats_errors(node_stats(n)));
     gauges(n, (const char *const[]){"dump_payload_sanitizations", NULL}, out);
     info_number(out, "total_reads_processed", f.reads);
     info_number(out, "total_writes_processed", f.writes);
-    gauges(n, (const char *const[]){"io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks",
-                                    "reply_buffer_expands", "eventloop_cycles", "acl_access_denied_auth",
-                                    "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel", NULL},
+    gauges(n,
+           (const char *const[]){"io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks",
+                                 "reply_buffer_expands", "eventloop_cycles", "acl_access_denied_auth",
+                                 "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel", NULL},
            out);
     info_number(out, "client_query_buffer_limit_disconnections", f.query_limit_closes);
     info_number(out, "client_output_buffer_limit_disconnections", f.output_limit_closes);

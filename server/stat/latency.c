@@ -214,7 +214,8 @@ void latency_graph(const struct latency_event *e, int64_t now_s, struct buf *out
     buf_append_byte(out, '\n');
     for (int row = GRAPH_ROWS - 1; row >= 0; row--) {
         for (size_t i = 0; i < e->count; i++)
-            buf_append_byte(out, (uint8_t)bar(high > low ? (double)(e->samples[i].worst_ms - low) / (high - low) : 1.0, row));
+            buf_append_byte(
+                out, (uint8_t)bar(high > low ? (double)(e->samples[i].worst_ms - low) / (high - low) : 1.0, row));
         buf_append_byte(out, '\n');
     }
     buf_append_byte(out, '\n');
@@ -249,11 +250,12 @@ static void diagnose(void *context, const struct latency_event *e)
     d->events++;
     d->commands = d->commands || strstr(e->name, "command") != NULL;
     d->log = d->log || strstr(e->name, "aof") != NULL;
-    buf_append_format(d->out,
-                      "%zu. %s: %zu latency spikes (average %llums, mean deviation %llums, period %.2f sec). Worst all time "
-                      "event %ums.\n",
-                      d->events, e->name, e->count, (unsigned long long)mean, (unsigned long long)(deviation / e->count),
-                      e->count > 1 ? (double)span / (double)(e->count - 1) : 0.0, e->worst_ms);
+    buf_append_format(
+        d->out,
+        "%zu. %s: %zu latency spikes (average %llums, mean deviation %llums, period %.2f sec). Worst all time "
+        "event %ums.\n",
+        d->events, e->name, e->count, (unsigned long long)mean, (unsigned long long)(deviation / e->count),
+        e->count > 1 ? (double)span / (double)(e->count - 1) : 0.0, e->worst_ms);
 }
 
 void latency_doctor(struct latency *l, int64_t now_s, struct buf *out)
@@ -272,12 +274,15 @@ void latency_doctor(struct latency *l, int64_t now_s, struct buf *out)
         buf_append_slice(out, buf_slice(&list));
         buf_append_str(out, "\nAdvice:\n\n");
         if (d.commands)
-            buf_append_str(out, "- Look at SLOWLOG GET: which commands are slow, and are their keys very large? Commands "
-                                "that need the disk wait for it on a thread of their own and show up here as well.\n");
+            buf_append_str(out,
+                           "- Look at SLOWLOG GET: which commands are slow, and are their keys very large? Commands "
+                           "that need the disk wait for it on a thread of their own and show up here as well.\n");
         if (d.log)
-            buf_append_str(out, "- Syncing the log takes long: the disk is slow or shared. appendfsync everysec keeps the "
-                                "sync off the reply path.\n");
-        buf_append_str(out, "- See the section Cairn of INFO: stalls of the working set, pending compaction, log syncs.\n");
+            buf_append_str(out,
+                           "- Syncing the log takes long: the disk is slow or shared. appendfsync everysec keeps the "
+                           "sync off the reply path.\n");
+        buf_append_str(out,
+                       "- See the section Cairn of INFO: stalls of the working set, pending compaction, log syncs.\n");
     }
     buf_free(&list);
 }

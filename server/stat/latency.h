@@ -1,8 +1,8 @@
 /*
  * latency.h - events that took long, by name: LATENCY LATEST, HISTORY, GRAPH, DOCTOR.
  *
- * Per event the last 160 seconds in which it happened, each with its worst duration. Threads: everything from any thread;
- * its lock is a leaf.
+ * Per event the last 160 seconds in which it happened, each with its worst duration. Threads: everything from any
+ * thread; its lock is a leaf.
  */
 #ifndef CAIRN_SERVER_STAT_LATENCY_H
 #define CAIRN_SERVER_STAT_LATENCY_H

@@ -138,8 +138,9 @@ void memory_doctor(const struct memory_parts *p, struct buf *out)
     size_t found = 0;
 
     if (p->maxmemory != 0 && p->allocator.resident > p->maxmemory + p->maxmemory / 4) {
-        buf_append_format(out, "- The process holds %s, much more than maxmemory (%s). Fragmentation, large client buffers "
-                               "(CLIENT LIST) or compactions may be the reason.\n",
+        buf_append_format(out,
+                          "- The process holds %s, much more than maxmemory (%s). Fragmentation, large client buffers "
+                          "(CLIENT LIST) or compactions may be the reason.\n",
                           memory_human(p->allocator.resident, a), memory_human(p->maxmemory, b));
         found++;
     }

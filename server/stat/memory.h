@@ -11,10 +11,10 @@ struct node;
 
 /* The allocator's and the kernel's view, bytes. */
 struct memory_figures {
-    uint64_t allocated; /* by malloc; without jemalloc the sum of the parts that are known */
+    uint64_t allocated;                  /* by malloc; without jemalloc the sum of the parts that are known */
     uint64_t active, resident_allocator; /* jemalloc's pages; without it as allocated */
-    uint64_t resident;  /* of the process */
-    bool exact;         /* the program runs on jemalloc */
+    uint64_t resident;                   /* of the process */
+    bool exact;                          /* the program runs on jemalloc */
 };
 void memory_figures(struct node *n, struct memory_figures *out);
 
@@ -25,7 +25,7 @@ struct memory_parts {
     uint64_t set, cache, memtables, clients_normal, clients_replicas, log_buffer;
     uint64_t overhead; /* all but the data */
     uint64_t dataset;
-    uint64_t keys;     /* in all databases */
+    uint64_t keys; /* in all databases */
     uint64_t maxmemory, machine;
     double dataset_percent, peak_percent, fragmentation, resident_ratio;
 };

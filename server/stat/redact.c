@@ -23,9 +23,12 @@ static enum kind kind_of(const char *name)
     static const struct {
         const char *name;
         enum kind kind;
-    } table[] = {{"auth", ALL_ARGUMENTS},     {"hello", AFTER_AUTH},
-                 {"migrate", AFTER_AUTH},     {"acl|setuser", ALL_BEHIND_THE_SUBCOMMAND},
-                 {"config|set", CONFIG_VALUES}, {"acl|getuser", ALL_BEHIND_THE_SUBCOMMAND},
+    } table[] = {{"auth", ALL_ARGUMENTS},
+                 {"hello", AFTER_AUTH},
+                 {"migrate", AFTER_AUTH},
+                 {"acl|setuser", ALL_BEHIND_THE_SUBCOMMAND},
+                 {"config|set", CONFIG_VALUES},
+                 {"acl|getuser", ALL_BEHIND_THE_SUBCOMMAND},
                  {"acl|deluser", ALL_BEHIND_THE_SUBCOMMAND}};
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
@@ -40,14 +43,10 @@ static bool is_secret(enum kind kind, const struct command *command, const struc
     bool two = strcmp(command->name, "hello") == 0;
 
     switch (kind) {
-    case NOTHING:
-        return false;
-    case ALL_ARGUMENTS:
-        return i >= 1;
-    case ALL_BEHIND_THE_SUBCOMMAND:
-        return i >= 2;
-    case CONFIG_VALUES:
-        return i >= 3 && i % 2 == 1 && is_secret_option(argv[i - 1]);
+    case NOTHING: return false;
+    case ALL_ARGUMENTS: return i >= 1;
+    case ALL_BEHIND_THE_SUBCOMMAND: return i >= 2;
+    case CONFIG_VALUES: return i >= 3 && i % 2 == 1 && is_secret_option(argv[i - 1]);
     case AFTER_AUTH:
         return (i >= 2 && (slice_is(argv[i - 1], "auth") || slice_is(argv[i - 1], "auth2"))) ||
                (i >= 3 && (slice_is(argv[i - 2], "auth2") || (two && slice_is(argv[i - 2], "auth"))));

@@ -9,8 +9,8 @@
 struct command;
 
 /*
- * The words to show: argv itself when it holds no secret; else `copy`, filled with the first words (at most `room`), the
- * secret ones replaced by "(redacted)". Borrows from argv.
+ * The words to show: argv itself when it holds no secret; else `copy`, filled with the first words (at most `room`),
+ * the secret ones replaced by "(redacted)". Borrows from argv.
  */
 const struct slice *redact(const struct command *command, const struct slice *argv, size_t argc, struct slice *copy,
                            size_t room);

@@ -15,10 +15,10 @@ enum { SLOWLOG_WORDS_MAX = 32, SLOWLOG_WORD_BYTES_MAX = 128 }; /* what is beyond
 
 struct slowlog_entry {
     uint64_t id;
-    int64_t time_s;       /* unix time */
+    int64_t time_s; /* unix time */
     uint64_t duration_us;
     size_t count;
-    char **words;         /* cut, with terminators; words may hold zero bytes before them */
+    char **words; /* cut, with terminators; words may hold zero bytes before them */
     size_t *sizes;
     char *address, *name; /* of the client */
 };

@@ -102,7 +102,8 @@ static void sync_sample(struct watch *w, msec_t now_ms)
 
     wal_figures(node_wal(w->node), &f);
     if (f.syncs > w->syncs)
-        latency_add(w->latency, wal_fsync_policy(node_wal(w->node)) == WAL_FSYNC_ALWAYS ? "aof-fsync-always" : "aof-fsync",
+        latency_add(w->latency,
+                    wal_fsync_policy(node_wal(w->node)) == WAL_FSYNC_ALWAYS ? "aof-fsync-always" : "aof-fsync",
                     now_ms / 1000, (f.sync_us - w->sync_us) / (f.syncs - w->syncs) / 1000);
     w->syncs = f.syncs;
     w->sync_us = f.sync_us;

@@ -25,8 +25,8 @@ struct latency *watch_latency(struct watch *w);
 struct save *watch_save(struct watch *w);
 
 /*
- * Numbers and sections that other rooms bring to INFO: pubsub_channels, sync_full ... and "replication". Added while the
- * node is composed, before commands run; names live for ever. read and write are called on any thread.
+ * Numbers and sections that other rooms bring to INFO: pubsub_channels, sync_full ... and "replication". Added while
+ * the node is composed, before commands run; names live for ever. read and write are called on any thread.
  */
 typedef uint64_t watch_gauge_read(void *context);
 void watch_gauge_add(struct watch *w, const char *name, watch_gauge_read *read, void *context);

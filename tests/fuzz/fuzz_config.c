@@ -5,7 +5,8 @@
  *   1  the rest is a TOML file
  *   2  the rest is "name value" for CONFIG SET
  *
- * Whatever is accepted must be accepted again when it is written down as CONFIG REWRITE writes it, with the same result.
+ * Whatever is accepted must be accepted again when it is written down as CONFIG REWRITE writes it, with the same
+ * result.
  */
 #include "server/conf/config.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_admin.c - the commands of an operator on a whole node without a network: CONFIG, INFO, SLOWLOG, LATENCY, MEMORY, COMMAND,
- * ACL, SAVE, DEBUG.
+ * test_admin.c - the commands of an operator on a whole node without a network: CONFIG, INFO, SLOWLOG, LATENCY, MEMORY,
+ * COMMAND, ACL, SAVE, DEBUG.
  */
 #include <check.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@ static struct session session;
 
 static void open_node(void)
 {
-    char *argv[] = {"cairn-server", file, "--dir", dir, "--port", "0", "--maxmemory", "64mb", "--enable-debug-command",
-                    "yes", "--databases", "4"};
+    char *argv[] = {"cairn-server",           file,  "--dir",       dir, "--port", "0", "--maxmemory", "64mb",
+                    "--enable-debug-command", "yes", "--databases", "4"};
 
     config = config_new();
     ck_assert_msg(config_load(config, 12, argv) == OK, "%s", err_text());
@@ -181,25 +181,92 @@ static const char *info_field(const char *text, const char *name)
 
 START_TEST(info__parses_and_has_what_exporters_read)
 {
-    static const char *const fields[] = {
-        "redis_version", "redis_mode", "os", "arch_bits", "process_id", "run_id", "tcp_port", "uptime_in_seconds",
-        "uptime_in_days", "hz", "executable", "config_file", "server_name", "cairn_version", "connected_clients",
-        "cluster_connections", "maxclients", "blocked_clients", "tracking_clients", "used_memory", "used_memory_human",
-        "used_memory_rss", "used_memory_peak", "used_memory_lua", "used_memory_dataset", "used_memory_startup",
-        "used_memory_overhead", "total_system_memory", "maxmemory", "maxmemory_human", "maxmemory_policy",
-        "mem_fragmentation_ratio", "mem_allocator", "mem_clients_normal", "mem_clients_slaves",
-        "lazyfree_pending_objects", "loading", "async_loading", "rdb_changes_since_last_save",
-        "rdb_bgsave_in_progress", "rdb_last_save_time", "rdb_last_bgsave_status", "rdb_last_bgsave_time_sec",
-        "aof_enabled", "aof_rewrite_in_progress", "aof_last_bgrewrite_status", "aof_last_write_status",
-        "aof_current_size", "aof_base_size", "total_connections_received", "total_commands_processed",
-        "instantaneous_ops_per_sec", "total_net_input_bytes", "total_net_output_bytes", "rejected_connections",
-        "sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "evicted_keys", "keyspace_hits",
-        "keyspace_misses", "pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_error_replies",
-        "total_reads_processed", "total_writes_processed", "role", "connected_slaves", "master_replid",
-        "master_repl_offset", "second_repl_offset", "repl_backlog_active", "repl_backlog_size",
-        "repl_backlog_first_byte_offset", "repl_backlog_histlen", "used_cpu_sys", "used_cpu_user",
-        "used_cpu_sys_children", "used_cpu_user_children", "cluster_enabled", "set_bytes", "wal_tail", "wal_floor",
-        "store_sst_bytes"};
+    static const char *const fields[] = {"redis_version",
+                                         "redis_mode",
+                                         "os",
+                                         "arch_bits",
+                                         "process_id",
+                                         "run_id",
+                                         "tcp_port",
+                                         "uptime_in_seconds",
+                                         "uptime_in_days",
+                                         "hz",
+                                         "executable",
+                                         "config_file",
+                                         "server_name",
+                                         "cairn_version",
+                                         "connected_clients",
+                                         "cluster_connections",
+                                         "maxclients",
+                                         "blocked_clients",
+                                         "tracking_clients",
+                                         "used_memory",
+                                         "used_memory_human",
+                                         "used_memory_rss",
+                                         "used_memory_peak",
+                                         "used_memory_lua",
+                                         "used_memory_dataset",
+                                         "used_memory_startup",
+                                         "used_memory_overhead",
+                                         "total_system_memory",
+                                         "maxmemory",
+                                         "maxmemory_human",
+                                         "maxmemory_policy",
+                                         "mem_fragmentation_ratio",
+                                         "mem_allocator",
+                                         "mem_clients_normal",
+                                         "mem_clients_slaves",
+                                         "lazyfree_pending_objects",
+                                         "loading",
+                                         "async_loading",
+                                         "rdb_changes_since_last_save",
+                                         "rdb_bgsave_in_progress",
+                                         "rdb_last_save_time",
+                                         "rdb_last_bgsave_status",
+                                         "rdb_last_bgsave_time_sec",
+                                         "aof_enabled",
+                                         "aof_rewrite_in_progress",
+                                         "aof_last_bgrewrite_status",
+                                         "aof_last_write_status",
+                                         "aof_current_size",
+                                         "aof_base_size",
+                                         "total_connections_received",
+                                         "total_commands_processed",
+                                         "instantaneous_ops_per_sec",
+                                         "total_net_input_bytes",
+                                         "total_net_output_bytes",
+                                         "rejected_connections",
+                                         "sync_full",
+                                         "sync_partial_ok",
+                                         "sync_partial_err",
+                                         "expired_keys",
+                                         "evicted_keys",
+                                         "keyspace_hits",
+                                         "keyspace_misses",
+                                         "pubsub_channels",
+                                         "pubsub_patterns",
+                                         "latest_fork_usec",
+                                         "total_error_replies",
+                                         "total_reads_processed",
+                                         "total_writes_processed",
+                                         "role",
+                                         "connected_slaves",
+                                         "master_replid",
+                                         "master_repl_offset",
+                                         "second_repl_offset",
+                                         "repl_backlog_active",
+                                         "repl_backlog_size",
+                                         "repl_backlog_first_byte_offset",
+                                         "repl_backlog_histlen",
+                                         "used_cpu_sys",
+                                         "used_cpu_user",
+                                         "used_cpu_sys_children",
+                                         "used_cpu_user_children",
+                                         "cluster_enabled",
+                                         "set_bytes",
+                                         "wal_tail",
+                                         "wal_floor",
+                                         "store_sst_bytes"};
     struct slice reply = raw("INFO everything");
     char *text = strndup((const char *)reply.data, reply.size), *line, *rest = NULL;
     size_t sections = 0;
@@ -363,11 +430,11 @@ START_TEST(acl__tells_about_the_default_user)
     EXPECT("ACL DELUSER default", "-ERR The 'default' user cannot be removed");
     EXPECT("ACL CAT nosuch", "-ERR Unknown category 'nosuch'");
     EXPECT("ACL DRYRUN default GET k", "+OK");
-    ck_assert_int_eq(node->authenticate(node->authentication_context, &session, unknown, SLICE_LITERAL("x")), ERR_INVALID);
+    ck_assert_int_eq(node->authenticate(node->authentication_context, &session, unknown, SLICE_LITERAL("x")),
+                     ERR_INVALID);
     EXPECT("CONFIG SET requirepass hush", "+OK");
-    EXPECT("ACL LIST",
-           "*1 $110 user default on sanitize-payload "
-           "#dc8331bcb2283e89d275a1c2fe66f7bf5ac3163ec1967f149dd7e27906365f0c ~* &* +@all");
+    EXPECT("ACL LIST", "*1 $110 user default on sanitize-payload "
+                       "#dc8331bcb2283e89d275a1c2fe66f7bf5ac3163ec1967f149dd7e27906365f0c ~* &* +@all");
 }
 END_TEST
 

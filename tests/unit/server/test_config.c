@@ -120,7 +120,8 @@ START_TEST(table__names_and_aliases_are_unique)
 {
     for (size_t i = 0; i < option_count; i++) {
         ck_assert_uint_eq(option_find(TEXT(option_table[i].name)), i);
-        ck_assert_msg(option_table[i].help != NULL && option_table[i].help[0] != '\0', "%s has no help", option_table[i].name);
+        ck_assert_msg(option_table[i].help != NULL && option_table[i].help[0] != '\0', "%s has no help",
+                      option_table[i].name);
         if (option_table[i].alias != NULL)
             ck_assert_uint_eq(option_find(TEXT(option_table[i].alias)), i);
     }
@@ -152,8 +153,8 @@ START_TEST(table__every_value_survives_a_round_trip)
         buf_clear(&other);
         config_text(c, i, &text);
         config_text(again, i, &other);
-        ck_assert_msg(slice_equal(buf_slice(&text), buf_slice(&other)), "%s: %.*s", option_table[i].name, (int)other.size,
-                      (const char *)other.data);
+        ck_assert_msg(slice_equal(buf_slice(&text), buf_slice(&other)), "%s: %.*s", option_table[i].name,
+                      (int)other.size, (const char *)other.data);
     }
     buf_free(&file);
     buf_free(&text);
@@ -433,17 +434,25 @@ static void stops_at(const char *text, const char *message)
 
 START_TEST(redis_conf__a_bad_line_is_named)
 {
-    stops_at("port 1\n\nfoo bar\n", FATAL "x.conf, at line 3\n>>> 'foo bar'\nBad directive or wrong number of arguments");
+    stops_at("port 1\n\nfoo bar\n",
+             FATAL "x.conf, at line 3\n>>> 'foo bar'\nBad directive or wrong number of arguments");
     stops_at("port", FATAL "x.conf, at line 1\n>>> 'port'\nwrong number of arguments");
     stops_at("port 1 2", FATAL "x.conf, at line 1\n>>> 'port 1 2'\nwrong number of arguments");
-    stops_at("loglevel x", FATAL "x.conf, at line 1\n>>> 'loglevel x'\nargument(s) must be one of the following: debug, "
-                                 "verbose, notice, warning, nothing");
-    stops_at("requirepass \"a", FATAL "x.conf, at line 1\n>>> 'requirepass \"a'\nUnbalanced quotes in configuration line");
-    stops_at("requirepass \"a\"b", FATAL "x.conf, at line 1\n>>> 'requirepass \"a\"b'\nUnbalanced quotes in configuration "
-                                         "line");
+    stops_at("loglevel x",
+             FATAL "x.conf, at line 1\n>>> 'loglevel x'\nargument(s) must be one of the following: debug, "
+                   "verbose, notice, warning, nothing");
+    stops_at("requirepass \"a",
+             FATAL "x.conf, at line 1\n>>> 'requirepass \"a'\nUnbalanced quotes in configuration line");
+    stops_at("requirepass \"a\"b",
+             FATAL "x.conf, at line 1\n>>> 'requirepass \"a\"b'\nUnbalanced quotes in configuration "
+                   "line");
     stops_at("loadmodule x.so", FATAL "x.conf, at line 1\n>>> 'loadmodule x.so'\nModules are not supported");
-    stops_at("rename-command GET", FATAL "x.conf, at line 1\n>>> 'rename-command GET'\nBad directive or wrong number of "
-                                         "arguments");
+    stops_at("rename-command GET",
+             FATAL "x.conf, at line 1\n>>> 'rename-command GET'\nBad directive or wrong number of "
+                   "arguments");
+    stops_at("rename-command GET B", FATAL "x.conf, at line 1\n>>> 'rename-command GET B'\na command can be disabled "
+                                           "(rename-command NAME \"\") but not renamed: the log keeps requests as they "
+                                           "came");
     stops_at("replicaof a", FATAL "x.conf, at line 1\n>>> 'replicaof a'\nwrong number of arguments");
 }
 END_TEST
@@ -496,8 +505,8 @@ END_TEST
 START_TEST(command_line__wins_over_the_file)
 {
     struct config *c = config_new();
-    char *argv[] = {"cairn-server", NULL, "--port", "7001", "--bind", "127.0.0.1", "::1", "--save", "", "--replicaof",
-                    "10.0.0.1", "6379", NULL};
+    char *argv[] = {"cairn-server", NULL, "--port",      "7001",     "--bind", "127.0.0.1", "::1",
+                    "--save",       "",   "--replicaof", "10.0.0.1", "6379",   NULL};
 
     folder_make();
     argv[1] = (char *)file_put("node.conf", "port 7000\nsave 900 1\ntimeout 3\n");
@@ -543,7 +552,7 @@ START_TEST(command_line__names_what_is_wrong)
     arguments_stop(2, (char *[]){"x", "--nonsense"}, ERR_INVALID, "Bad directive or wrong number of arguments");
     arguments_stop(2, (char *[]){"x", "/nonexistent/file"}, ERR_IO,
                    "Fatal error, can't open config file '/nonexistent/file': No such file or directory");
-    arguments_stop(3, (char *[]){"x", "--port", "1"} , OK, "");
+    arguments_stop(3, (char *[]){"x", "--port", "1"}, OK, "");
     arguments_stop(2, (char *[]){"x", "-port"}, ERR_INVALID, "Options begin with --");
 }
 END_TEST
@@ -638,13 +647,16 @@ static void toml_stops(const char *text, const char *message)
 
 START_TEST(toml__a_bad_line_is_named)
 {
-    toml_stops("[server]\nport = 1\nprot = 2\n", FATAL "x.toml, at line 3\n>>> 'prot = 2'\nunknown key 'prot' in [server]");
+    toml_stops("[server]\nport = 1\nprot = 2\n",
+               FATAL "x.toml, at line 3\n>>> 'prot = 2'\nunknown key 'prot' in [server]");
     toml_stops("[nonsense]\nx = 1\n", FATAL "x.toml, at line 2\n>>> 'x = 1'\nunknown key 'x' in [nonsense]");
     toml_stops("port 1", FATAL "x.toml, at line 1\n>>> 'port 1'\nexpected '=' behind 'port'");
-    toml_stops("port = 1.5", FATAL "x.toml, at line 1\n>>> 'port = 1.5'\na value must be a string, a whole number, true, "
-                             "false or an array of those");
+    toml_stops("port = 1.5",
+               FATAL "x.toml, at line 1\n>>> 'port = 1.5'\na value must be a string, a whole number, true, "
+                     "false or an array of those");
     toml_stops("port = 1 2", FATAL "x.toml, at line 1\n>>> 'port = 1 2'\nsomething stands behind the value");
-    toml_stops("port = 99999", FATAL "x.toml, at line 1\n>>> 'port = 99999'\nargument must be between 0 and 65535 inclusive");
+    toml_stops("port = 99999",
+               FATAL "x.toml, at line 1\n>>> 'port = 99999'\nargument must be between 0 and 65535 inclusive");
     toml_stops("bind = [\"a\"", FATAL "x.toml, at line 1\n>>> 'bind = [\"a\"'\narray without its closing bracket");
     toml_stops("dir = \"a", FATAL "x.toml, at line 1\n>>> 'dir = \"a'\nstring without its closing quote");
     toml_stops("dir = \"\\q\"", FATAL "x.toml, at line 1\n>>> 'dir = \"\\q\"'\nunknown escape in a string");

@@ -175,7 +175,8 @@ START_TEST(latency__graph_shows_high_and_low)
     ck_assert(latency_event(l, SLICE_LITERAL("command"), e));
     latency_graph(e, 1100, &text);
     buf_append_byte(&text, 0);
-    ck_assert_ptr_nonnull(strstr((const char *)text.data, "command - high 400 ms, low 100 ms (all time high 400 ms)\n"));
+    ck_assert_ptr_nonnull(
+        strstr((const char *)text.data, "command - high 400 ms, low 100 ms (all time high 400 ms)\n"));
     ck_assert_ptr_nonnull(strstr((const char *)text.data, "\n # \n | \n |#\n_||\n\n111\nmm0\n  s\n"));
     buf_free(&text);
     free(e);
@@ -235,7 +236,8 @@ START_TEST(redact__hides_passwords_and_nothing_else)
     shown("hello", "HELLO 3 AUTH user secret SETNAME x", "HELLO 3 AUTH (redacted) (redacted) SETNAME x");
     shown("config|set", "CONFIG SET maxmemory 1 requirepass secret", "CONFIG SET maxmemory 1 requirepass (redacted)");
     shown("config|set", "CONFIG SET RequirePass secret", "CONFIG SET RequirePass (redacted)");
-    shown("migrate", "MIGRATE h 1 k 0 5 AUTH2 user secret KEYS a", "MIGRATE h 1 k 0 5 AUTH2 (redacted) (redacted) KEYS a");
+    shown("migrate", "MIGRATE h 1 k 0 5 AUTH2 user secret KEYS a",
+          "MIGRATE h 1 k 0 5 AUTH2 (redacted) (redacted) KEYS a");
     shown("migrate", "MIGRATE h 1 k 0 5 AUTH secret", "MIGRATE h 1 k 0 5 AUTH (redacted)");
     shown("acl|setuser", "ACL SETUSER bob >secret", "ACL SETUSER (redacted) (redacted)");
 }
