@@ -30,6 +30,7 @@
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
 #include "server/settings.h"
+#include "server/space.h"
 #include "server/stat/watch.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
@@ -411,6 +412,7 @@ enum err node_open(const struct options *o, struct node **out)
     if ((e = acl_open(n)) != OK)
         goto fail;
     settings_watch(n, o->config);
+    node_add_admit(n, space_gate, n);
     n->watch = watch_new(n);
     *out = n;
     return OK;

@@ -202,7 +202,7 @@ static enum err info(struct call *c) /* COMMAND INFO [name ...] */
         if (found != NULL)
             info_put(c, found);
         else
-            (void)reply_null_array(c);
+            (void)reply_null(c);
     }
     return OK;
 }

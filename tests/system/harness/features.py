@@ -14,11 +14,18 @@ NOT_YET = {
     "dump": "DUMP RESTORE RESTORE-ASKING MIGRATE",
     "replication": "REPLICAOF SLAVEOF ROLE REPLCONF PSYNC SYNC WAIT WAITAOF FAILOVER",
 }
+# Second words of containers that are there already.
+NOT_YET_BELOW = {
+    "tracking": {"CLIENT": "TRACKING CACHING"},
+    "access control": {"ACL": "SETUSER DELUSER DRYRUN LOG SAVE LOAD GENPASS"},
+}
+# A section of a command script that uses one of these makes no sense without it: it is left out as a whole.
+WHOLE = {"pub/sub", "tracking", "access control"}
 _feature_of = {command: feature for feature, commands in NOT_YET.items() for command in commands.split()}
 
 
 def has(feature):
-    return feature not in NOT_YET
+    return feature not in NOT_YET and feature not in NOT_YET_BELOW
 
 
 def needs(*features):
@@ -28,6 +35,13 @@ def needs(*features):
         skip("not in this version: " + ", ".join(missing))
 
 
-def missing_for(command):
-    """The feature that a command belongs to, if it is not here yet."""
-    return _feature_of.get(command.upper())
+def missing_for(command, *words):
+    """The feature that a command (with its words) belongs to, if it is not here yet."""
+    command = command.upper()
+    second = words[0].upper() if words else ""
+    for feature, containers in NOT_YET_BELOW.items():
+        if second in containers.get(command, "").split():
+            return feature
+    if command == "COMMAND": # facts about a command that is not bound
+        return next((_feature_of[w.upper()] for w in words if w.upper() in _feature_of), None)
+    return _feature_of.get(command)
