@@ -14,6 +14,7 @@
 #include "server/conf/config.h"
 #include "server/node_priv.h"
 #include "server/options.h"
+#include "server/supervise.h"
 
 enum { FILES_BESIDE_CLIENTS = 1024 };
 
@@ -94,11 +95,21 @@ static void raise_file_limit(uint64_t maxclients)
                   (unsigned long long)wanted);
 }
 
+/* supervised systemd or auto: indexes of the table's words. */
+static bool is_supervised(const struct options *o)
+{
+    int64_t how = config_int(o->config, "supervised");
+
+    return how == 1 || how == 2;
+}
+
 static void ready(void *context)
 {
     const struct options *o = context;
 
     log_event(LOG_NOTICE, "Ready to accept connections: port=%d tls_port=%d", o->port, o->tls_port);
+    if (is_supervised(o))
+        supervise_notify("STATUS=Ready to accept connections\nREADY=1");
 }
 
 static int fail(const char *what)
@@ -132,6 +143,8 @@ static int serve(struct options *o)
     }
     how = atomic_load(&node->shutdown);
     log_event(LOG_NOTICE, "User requested shutdown...");
+    if (is_supervised(o))
+        supervise_notify("STOPPING=1");
     node_close(node, (how & SHUTDOWN_NOSAVE) == 0);
     if (pid_file[0] != '\0')
         unlink(pid_file);

@@ -82,7 +82,7 @@ const struct option option_table[] = {
     I("tls-session-cache-timeout", NULL, ACC, "300", 0, INT32_MAX, "accepted"),
     /* General */
     B("daemonize", NULL, IMM, "no", "run in the background"),
-    E("supervised", NULL, IMM, "no", supervised_words, "tell a supervisor when ready"),
+    E("supervised", NULL, IMM, "no", supervised_words, "systemd, auto: tell it when ready; upstart: accepted"),
     S("pidfile", NULL, IMM, "", "file that gets the process id"),
     E("loglevel", NULL, 0, "notice", level_words, "least level that is logged"),
     S("logfile", NULL, IMM, "", "event log; empty: standard output"),

@@ -55,6 +55,13 @@ static void executable(struct buf *out)
     LINE(out, "executable:%.*s", size > 0 ? (int)size : 0, path);
 }
 
+static bool is_supervised(struct node *n)
+{
+    int64_t how = info_setting(n, "supervised");
+
+    return (how == 1 || how == 2) && getenv("NOTIFY_SOCKET") != NULL;
+}
+
 void info_server(struct node *n, struct buf *out)
 {
     struct utsname name;
@@ -75,7 +82,7 @@ void info_server(struct node *n, struct buf *out)
     LINE(out, "atomicvar_api:c11-builtin");
     LINE(out, "gcc_version:%d.%d.%d", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
     LINE(out, "process_id:%d", (int)getpid());
-    LINE(out, "process_supervised:no");
+    LINE(out, "process_supervised:%s", is_supervised(n) ? "systemd" : "no");
     LINE(out, "run_id:%s", node_run_id(n));
     LINE(out, "tcp_port:%d", node_port(n));
     LINE(out, "server_time_usec:%lld", (long long)now * 1000);
