@@ -407,7 +407,7 @@ START_TEST(command__describes_commands)
            "*1 *10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *1 *6 $5 flags *2 +RO +access "
            "$12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 $9 find_keys *4 $4 type $5 range $4 spec *6 "
            "$7 lastkey :0 $7 keystep :1 $5 limit :0 *0");
-    EXPECT("COMMAND INFO nosuch", "*1 *-1");
+    EXPECT("COMMAND INFO nosuch", "*1 $-1");
     EXPECT_PART("COMMAND INFO config", "$10 config|get :-3");
     EXPECT("COMMAND LIST FILTERBY PATTERN memory|u*", "*1 $12 memory|usage");
     EXPECT("COMMAND LIST FILTERBY MODULE x", "*0");
