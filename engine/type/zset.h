@@ -68,6 +68,10 @@ enum err zset_make_big(struct txn *t, struct obj *o) WARN_UNUSED;
 /* A member of a BIG one, and a score, that are known to be in it: their rows go, and the count falls. */
 void zset_big_delete(struct txn *t, struct obj *o, struct slice member, double score);
 
+/* After so many rows of a BIG one were removed, and some are left: now and then all its rows are written anew, or (when
+ * it has fewer members than before) it becomes PACKED. */
+enum err zset_tidy(struct txn *t, struct obj *o, uint64_t removed, bool fewer) WARN_UNUSED;
+
 /* ---- Pairs in memory: the value is the score, 8 bytes ---- */
 
 void zset_list_add(struct element_list *l, struct slice member, double score);

@@ -342,6 +342,7 @@ static enum err take_big(struct txn *t, struct obj *o, const struct zset_range *
         else
             zset_ends_removed(t, o, n);
         txn_changed(t, o);
+        e = zset_tidy(t, o, n, true);
     }
     *removed = n;
 out:

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+enum { DOWN_COST = 5 }; /* a step downwards in the store costs about as much as so many upwards */
+
 static void init(struct zset_walk *w, struct txn *t, struct obj *o, bool reverse)
 {
     w->txn = t;
@@ -154,13 +156,15 @@ enum err zset_walk_from(struct txn *t, struct obj *o, double score, struct slice
 enum err zset_walk_rank(struct txn *t, struct obj *o, uint64_t rank, bool reverse, struct zset_walk *w)
 {
     uint64_t behind = o->count - 1 - rank;
+    bool near;
 
     init(w, t, o, reverse);
     if (!w->big)
         return packed_rank(w, rank);
-    if (elements_too_many(t, rank < behind ? rank : behind))
+    near = reverse ? rank * DOWN_COST <= behind : rank <= behind * DOWN_COST;
+    if (elements_too_many(t, near ? rank : behind))
         return ERR_COLD;
-    if (rank <= behind)
+    if (near)
         return big_skip(t, o, rank, reverse, &w->cursor);
     return big_rank_from_behind(t, o, behind, reverse, &w->cursor);
 }
@@ -198,31 +202,39 @@ static uint64_t packed_rank_of(const struct obj *o, struct slice member)
     return below;
 }
 
-/* Two walks from the ends, in turns; the one that meets the pair first tells. */
+/*
+ * Two walks upwards, in turns: from the lowest pair to this one, and from this one to the end; the one that is through
+ * first tells. Downwards would cost several times as much.
+ */
 static enum err big_rank_of(struct txn *t, struct obj *o, double score, struct slice member, uint64_t *below)
 {
-    struct txn_cursor ends[2]; /* from the lowest, from the highest */
+    struct txn_cursor under, over;
     bool found = false;
     enum err e;
 
-    TRY(big_first(t, o, false, &ends[0]));
-    e = big_first(t, o, true, &ends[1]);
+    TRY(big_first(t, o, false, &under));
+    e = txn_scores(t, o, score, member, false, &over);
     if (e != OK) {
-        txn_cursor_close(&ends[0]);
+        txn_cursor_close(&under);
         return e;
     }
     for (uint64_t n = 0; e == OK && !found; n++) {
-        for (int i = 0; i < 2 && e == OK && !found; i++) {
-            e = txn_cursor_next(&ends[i]);
-            found = e == OK && ends[i].score == score && slice_equal(ends[i].name, member);
-            if (found)
-                *below = i == 0 ? n : o->count - 1 - n;
-        }
-        if (e == OK && !found && elements_too_many(t, 2 * n))
+        if ((e = txn_cursor_next(&under)) != OK)
+            break;
+        found = under.score == score && slice_equal(under.name, member);
+        if (found) {
+            *below = n;
+        } else if ((e = txn_cursor_next(&over)) == ERR_NOT_FOUND && n > 0) { /* n pairs: this one and those above */
+            *below = o->count - n;
+            found = true;
+        } else if (e == OK && elements_too_many(t, 2 * n)) {
             e = ERR_COLD;
+        }
     }
-    txn_cursor_close(&ends[0]);
-    txn_cursor_close(&ends[1]);
+    txn_cursor_close(&under);
+    txn_cursor_close(&over);
+    if (found)
+        return OK;
     return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "a member of a sorted set is not in its order") : e;
 }
 

@@ -22,6 +22,7 @@ static void teardown(void)
 {
     harness_close(h);
     harness_close(other);
+    run_protocol(2);
 }
 
 static const char *runf(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -237,6 +238,120 @@ START_TEST(zset__taking_from_either_end_of_a_big_one_gives_the_order_and_then_no
 }
 END_TEST
 
+/* The form of key "z", and under which id its rows are. */
+static enum obj_form form(uint64_t *id)
+{
+    struct txn *t = harness_begin(h, "z", NULL);
+    struct obj *o = NULL;
+    enum obj_form form;
+
+    ck_assert_int_eq(txn_read(t, slice_str("z"), OBJ_ZSET, &o), OK);
+    form = (enum obj_form)o->form;
+    *id = form == OBJ_BIG ? obj_big_get(o).id : 0;
+    harness_end(h);
+    return form;
+}
+
+START_TEST(zset__a_big_one_whose_scores_changed_often_is_written_anew_and_stays_the_same)
+{
+    uint64_t before, after;
+
+    fill("z", 200, true);
+    runf("PEXPIREAT z 1800000000000");
+    ck_assert_int_eq(form(&before), OBJ_BIG);
+    for (int i = 0; i < 3000; i++)
+        runf("ZINCRBY z 200 m%03d", i % 200);
+    ck_assert_int_eq(form(&after), OBJ_BIG);
+    ck_assert_uint_ne(before, after);
+    IS(":200", "ZCARD z");
+    IS("*4 $4 m000 $4 3000 $4 m001 $4 3001", "ZRANGE z 0 1 WITHSCORES");
+    IS("*4 $4 m199 $4 3199 $4 m198 $4 3198", "ZREVRANGE z 0 1 WITHSCORES");
+    IS("*2 :77 $4 3077", "ZRANK z m077 WITHSCORE");
+    IS("*2 :12 $4 3187", "ZREVRANK z m187 WITHSCORE");
+    IS(":1800000000000", "PEXPIRETIME z");
+    harness_cool(h);
+    IS("*4 $4 m000 $4 3000 $4 m001 $4 3001", "ZRANGE z 0 1 WITHSCORES");
+    IS("$4 3150", "ZSCORE z m150");
+    run_effects(h, other);
+    ck_assert_str_eq(run(other, "ZREVRANGE z 0 1 WITHSCORES"), "*4 $4 m199 $4 3199 $4 m198 $4 3198");
+}
+END_TEST
+
+START_TEST(zset__a_big_one_that_has_shrunk_is_packed_again_and_keeps_its_expiry_and_encoding)
+{
+    uint64_t id;
+
+    fill("z", 200, true);
+    runf("PEXPIREAT z 1800000000000");
+    IS(":190", "ZREMRANGEBYRANK z 5 194");
+    ck_assert_int_eq(form(&id), OBJ_BIG);
+    harness_cool(h);
+    IS(":2", "ZREM z m000 m199");
+    ck_assert_int_eq(form(&id), OBJ_PACKED);
+    IS("*8 $4 m001 $4 m002 $4 m003 $4 m004 $4 m195 $4 m196 $4 m197 $4 m198", "ZRANGE z 0 -1");
+    IS("$8 skiplist", "object|encoding - z");
+    IS(":1800000000000", "PEXPIRETIME z");
+    run_effects(h, other);
+    ck_assert_str_eq(run(other, "ZRANGE z (4 (196 BYSCORE"), "*1 $4 m195");
+    h->now_ms = 1800000000000;
+    IS(":0", "EXISTS z");
+}
+END_TEST
+
+/* What a client gets in RESP2 and in RESP3. */
+static const struct {
+    const char *line, *two, *three;
+} shapes[] = {
+    {"ZSCORE z a", "$3 1.5", ",1.5"},
+    {"ZSCORE z none", "$-1", "_"},
+    {"ZMSCORE z a none", "*2 $3 1.5 $-1", "*2 ,1.5 _"},
+    {"ZADD z INCR 0 a", "$3 1.5", ",1.5"},
+    {"ZADD z NX INCR 1 a", "$-1", "_"},
+    {"ZINCRBY z 0 i", "$3 inf", ",inf"},
+    {"ZRANK z b", ":1", ":1"},
+    {"ZRANK z none", "$-1", "_"},
+    {"ZREVRANK z a WITHSCORE", "*2 :2 $3 1.5", "*2 :2 ,1.5"},
+    {"ZRANK z none WITHSCORE", "*-1", "_"},
+    {"ZRANGE z 0 1", "*2 $1 a $1 b", "*2 $1 a $1 b"},
+    {"ZRANGE z 0 1 WITHSCORES", "*4 $1 a $3 1.5 $1 b $1 2", "*2 *2 $1 a ,1.5 *2 $1 b ,2"},
+    {"ZRANGEBYSCORE z 2 5 WITHSCORES", "*2 $1 b $1 2", "*1 *2 $1 b ,2"},
+    {"ZREVRANGE none 0 -1 WITHSCORES", "*0", "*0"},
+    {"ZUNION 1 z WITHSCORES", "*6 $1 a $3 1.5 $1 b $1 2 $1 i $3 inf", "*3 *2 $1 a ,1.5 *2 $1 b ,2 *2 $1 i ,inf"},
+    {"ZINTER 2 z z", "*3 $1 a $1 b $1 i", "*3 $1 a $1 b $1 i"},
+    {"ZDIFF 2 z none WITHSCORES", "*6 $1 a $3 1.5 $1 b $1 2 $1 i $3 inf", "*3 *2 $1 a ,1.5 *2 $1 b ,2 *2 $1 i ,inf"},
+    {"ZRANDMEMBER one", "$1 q", "$1 q"},
+    {"ZRANDMEMBER none", "$-1", "_"},
+    {"ZRANDMEMBER one -2 WITHSCORES", "*4 $1 q $1 7 $1 q $1 7", "*2 *2 $1 q ,7 *2 $1 q ,7"},
+    {"ZRANDMEMBER none 2", "*0", "*0"},
+    {"ZSCAN z 0 MATCH [ab]", "*2 $1 0 *4 $1 a $3 1.5 $1 b $1 2", "*2 $1 0 *4 $1 a $3 1.5 $1 b $1 2"},
+    {"ZSCAN none 0", "*2 $1 0 *0", "*2 $1 0 *0"},
+    {"ZPOPMIN none", "*0", "*0"},
+    {"ZMPOP 1 none MIN", "*-1", "_"},
+    {"ZPOPMIN p", "*2 $1 a $1 1", "*2 $1 a ,1"},
+    {"ZPOPMAX p", "*2 $1 d $1 4", "*2 $1 d ,4"},
+    {"ZPOPMIN p 1", "*2 $1 b $1 2", "*1 *2 $1 b ,2"},
+    {"ZMPOP 1 p MIN COUNT 5", "*2 $1 p *1 *2 $1 c $1 3", "*2 $1 p *1 *2 $1 c ,3"},
+    {"BZPOPMIN r 1", "*3 $1 r $1 a $1 1", "*3 $1 r $1 a ,1"},
+    {"BZMPOP 1 1 r MAX", "*2 $1 r *1 *2 $1 b $1 2", "*2 $1 r *1 *2 $1 b ,2"},
+};
+
+START_TEST(zset__replies_have_the_shapes_of_either_protocol)
+{
+    for (int protocol = 2; protocol <= 3; protocol++) {
+        run_protocol(protocol);
+        runf("ZADD z 1.5 a 2 b inf i");
+        runf("ZADD one 7 q");
+        runf("ZADD p 1 a 2 b 3 c 4 d");
+        runf("ZADD r 1 a 2 b");
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+            const char *want = protocol == 2 ? shapes[i].two : shapes[i].three, *got = run(h, shapes[i].line);
+
+            ck_assert_msg(strcmp(got, want) == 0, "RESP%d %s\n got %s\nwant %s", protocol, shapes[i].line, got, want);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("zset");
@@ -254,6 +369,9 @@ int main(void)
     tcase_add_test(c, zset__a_large_stored_result_is_logged_in_pieces_and_rebuilt_elsewhere);
     tcase_add_test(c, zset__union_of_infinities_and_weight_zero_gives_zero);
     tcase_add_test(c, zset__taking_from_either_end_of_a_big_one_gives_the_order_and_then_nothing);
+    tcase_add_test(c, zset__a_big_one_whose_scores_changed_often_is_written_anew_and_stays_the_same);
+    tcase_add_test(c, zset__a_big_one_that_has_shrunk_is_packed_again_and_keeps_its_expiry_and_encoding);
+    tcase_add_test(c, zset__replies_have_the_shapes_of_either_protocol);
     suite_add_tcase(s, c);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
