@@ -101,7 +101,8 @@ static int by_hash(const void *a, const void *b)
 /* Of a page from memory alone, keeps `count` objects and the rest of the last one's hash. */
 static void page_cut(struct page *p, size_t count)
 {
-    qsort(p->objects, p->count, sizeof *p->objects, by_hash); /* none is owned: no flags to carry along */
+    if (p->count > 0) /* an empty page has no array to sort */
+        qsort(p->objects, p->count, sizeof *p->objects, by_hash); /* none is owned: no flags to carry along */
     p->whole = p->count <= count;
     p->last_hash = UINT32_MAX;
     if (p->whole)

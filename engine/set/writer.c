@@ -28,6 +28,7 @@
 enum {
     PIECE_BYTES = 32 << 20,
     INGEST_BYTES_MIN = 8 << 20,
+    MEMTABLE_BYTES_MIN = 4 << 20, /* RocksDB itself switches at 32 MB or more */
     LOCK_SPINS = 2000,
     IDLE_DRAIN_MS = 2000,
     FLUSH_POLL_US = 500,
@@ -411,11 +412,19 @@ enum err writer_flush(struct set *s)
     return e;
 }
 
+/* Above what an empty memtable already takes, and far below where RocksDB would switch memtables by itself. */
+static uint64_t memtable_limit(struct set *s)
+{
+    uint64_t half = atomic_load(&s->dirty_bytes_max) / 2;
+
+    return half > MEMTABLE_BYTES_MIN ? half : MEMTABLE_BYTES_MIN;
+}
+
 static bool flush_due(struct set *s, lsn_t floor)
 {
     lsn_t persisted = atomic_load(&s->floor);
 
-    return store_memtable_bytes(s->store) > atomic_load(&s->dirty_bytes_max) / 2 ||
+    return store_memtable_bytes(s->store) > memtable_limit(s) ||
            (floor > persisted && floor - persisted > atomic_load(&s->log_bytes_max) / 2);
 }
 
@@ -459,6 +468,9 @@ static bool pass_due(struct set *s, uint64_t idle_ms)
     if (atomic_load(&s->dirty_bytes) > dirty_limit(s))
         return true;
     if (tail > floor && tail - floor > atomic_load(&s->log_bytes_max))
+        return true;
+    /* Rows of big collections are not dirty objects. Left alone, RocksDB would flush them itself, ahead of the log. */
+    if (store_memtable_bytes(s->store) > memtable_limit(s))
         return true;
     return idle_ms >= IDLE_DRAIN_MS && atomic_load(&s->dirty_bytes) > 0 &&
            atomic_load(&s->bytes) > (int64_t)atomic_load(&s->budget_bytes);

@@ -22,7 +22,7 @@ import re
 import time
 
 from harness import dump
-from harness.resp import Connection, show
+from harness.resp import Connection, ConnectionLost, show
 
 
 class Line:
@@ -178,7 +178,7 @@ def play(lines, subject, reference, protocol, subject_is_redis):
                         time.sleep(0.03)                 # it blocks there before the next line runs elsewhere
                     else:
                         replies.append(c.read())
-                except (OSError, TimeoutError) as e:
+                except (OSError, TimeoutError, ConnectionLost) as e:
                     raise AssertionError(f"line {line.number}: {line.text}: {e}\n{side['server'].log_tail(8)}") from e
             if line.mode == "&":
                 continue

@@ -127,8 +127,8 @@ START_TEST(nodes_conf__damage_is_refused_with_a_text)
         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b 127.0.0.1:1@2 myself,master - 0 0 0 connected [3->-x]\n",
         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b 127.0.0.1:1@2,,colour=red myself,master - 0 0 0 connected\n",
         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b 127.0.0.1:99999@2 myself,master - 0 0 0 connected\n",
-        "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 myself,master - 0 0 0 connected\n"
-        "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 master - 0 0 0 connected\n",
+        ("ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 myself,master - 0 0 0 connected\n"
+         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 master - 0 0 0 connected\n"),
         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 myself,master - 0 0 0 connected\nvars currentEpoch\n",
         "ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 myself,master - 0 0 0 connected\nvars currentEpoch x\n",
     };
