@@ -314,7 +314,7 @@ def _():
         with stranger.connect() as x:
             equal(show(x.command("GET", "foo")), f"-MOVED 12182 127.0.0.1:{c.owner(12182).port}")
         all_connected(c, stranger)
-        equal(sorted(rows), sorted(c.table(c.nodes[1])))
+        equal(sorted(c.table(stranger)), sorted(c.table(c.nodes[1])))
         text = cli("--cluster", "check", stranger.address)
         true("[OK] All nodes agree about slots configuration." in text, text[-600:])
         # It dies: Cairn's nodes notice; it comes back: they take it in again.
