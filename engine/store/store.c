@@ -19,6 +19,7 @@ enum {
     L0_SLOWDOWN = 48,
     L0_STOP = 96,
     BLOCK_BYTES = 4096,
+    INDEX_RESTART = 16, /* keys and offsets as differences: the index takes a third */
 };
 
 enum err store_error(char *text, const char *doing)
@@ -64,7 +65,7 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
         rocksdb_options_set_compression(options, rocksdb_no_compression);
     } else {
         rocksdb_options_set_compression_per_level(options, compression, 7);
-        rocksdb_options_set_bottommost_compression(options, rocksdb_zstd_compression);
+        rocksdb_options_set_bottommost_compression(options, rocksdb_lz4_compression);
     }
     rocksdb_options_set_max_open_files(options, o->max_open_files != 0 ? o->max_open_files : -1);
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
@@ -85,6 +86,7 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
     rocksdb_block_based_options_set_partition_filters(table, 1);
     rocksdb_block_based_options_set_metadata_block_size(table, BLOCK_BYTES);
     rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
+    rocksdb_block_based_options_set_index_block_restart_interval(table, INDEX_RESTART);
     rocksdb_block_based_options_set_format_version(table, 5);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);

@@ -53,6 +53,10 @@ static void watch(struct conn *c)
         events |= UV_READABLE;
     if (events == c->events)
         return;
+    /* Mostly a client waits for its reply: do not tell the kernel twice. If it does send more, on_poll stops watching. */
+    if (c->state == CONN_AWAY && c->events == UV_READABLE && events == 0 && !c->sent_more)
+        return;
+    c->sent_more = false;
     c->events = events;
     if (events == 0)
         uv_poll_stop(&c->poll);
@@ -97,6 +101,21 @@ static void release(struct conn *c)
     uv_close((uv_handle_t *)&c->timer, handle_closed);
 }
 
+/* CLIENT PAUSE: a client that is held counts as blocked, as in Redis. */
+static void hold(struct conn *c)
+{
+    c->state = CONN_HELD;
+    c->worker->held_count++;
+    atomic_fetch_add(&c->worker->clients->blocked, 1);
+}
+
+static void unhold(struct conn *c)
+{
+    c->state = CONN_READY;
+    c->worker->held_count--;
+    atomic_fetch_sub(&c->worker->clients->blocked, 1);
+}
+
 void conn_close(struct conn *c)
 {
     if (c->dead)
@@ -110,11 +129,9 @@ void conn_close(struct conn *c)
     c->tls = NULL;
     close(c->fd);
     c->fd = -1;
-    if (c->state == CONN_HELD) {
-        c->worker->held_count--;
-        c->state = CONN_READY;
-    }
-    if (c->state == CONN_BLOCKED && waiting_cancel(c->worker->node->waiting, &c->session, WAITING_CLOSED, &c->out)) {
+    if (c->state == CONN_HELD)
+        unhold(c);
+    if (c->state == CONN_BLOCKED && waiting_cancel(c->worker->node->waiting, &c->worker->x, &c->session, WAITING_CLOSED, &c->out)) {
         atomic_fetch_sub(&c->worker->clients->blocked, 1);
         c->state = CONN_READY;
     }
@@ -158,6 +175,7 @@ void conn_open(struct worker *w, int fd, unsigned flags, void *tls)
     if ((flags & CLIENT_FLAG_UNIX) == 0)
         peer_options(fd, w->limits.keepalive_s);
     c->poll.data = c->timer.data = c;
+    c->away_done = (struct message){.kind = MESSAGE_AWAY_DONE, .fd = -1, .client = c->client};
     c->handles = 2;
     uv_timer_init(&w->loop, &c->timer);
     if (uv_poll_init(&w->loop, &c->poll, fd) != 0) {
@@ -344,15 +362,55 @@ static bool is_in_vain(const struct conn *c)
            ((command->flags & FACT_READONLY) != 0 || strcmp(command->name, "info") == 0);
 }
 
+/*
+ * On a pool thread: executes the requests behind the one that went away, for the next ones often need the disk too, and
+ * each way through the pool costs as much as several reads. What must run elsewhere (a long command, one about the
+ * connection, bytes that are no whole canonical array) is left to the worker.
+ */
+static void job_go_on(struct conn *c, struct executor *x)
+{
+    struct resp_words words = {0};
+    struct resp_request r;
+    struct plan plan;
+    const char *error;
+
+    for (int i = 0; i < BATCH_MAX && c->job_reply.size < OUTPUT_PAUSE_BYTES; i++) {
+        size_t at = c->query_at + c->request_used;
+        enum executed result;
+
+        if (c->session.close_after_reply || c->session.multi.open || at >= c->query.size || c->query.data[at] != '*')
+            break;
+        words.count = 0;
+        if (resp_parse(&c->parser, c->query.data + at, c->query.size - at, &words, &r, &error) != RESP_REQUEST) {
+            resp_rewind(&c->parser);
+            break;
+        }
+        if (r.argc == 0)
+            break;
+        execute_plan(x, words.words + r.first, r.argc, &plan);
+        if (plan.command == NULL || (plan.command->how & (COMMAND_NO_TXN | COMMAND_SLOW | COMMAND_CONNECTION)) != 0)
+            break;
+        result = execute(x, &c->session, words.words + r.first, r.argc, r.raw, &plan, &c->job_reply);
+        if (result == EXECUTE_AWAY || result == EXECUTE_HELD) /* nothing happened: the worker's turn */
+            break;
+        c->request_used += r.used;
+        c->job_result = result;
+        if (result == EXECUTE_BLOCKED) /* the session is no longer ours */
+            break;
+    }
+    resp_words_free(&words);
+}
+
 static void job_run(struct pool_job *job, struct executor *x)
 {
     struct conn *c = (struct conn *)((char *)job - offsetof(struct conn, job));
-    struct message *m = message_new(MESSAGE_AWAY_DONE, c->client);
 
     c->job_result = is_in_vain(c) ? EXECUTE_DONE
                                   : execute(x, &c->session, c->argv, c->argc, c->raw, NULL, &c->job_reply);
+    if (c->job_result == EXECUTE_DONE)
+        job_go_on(c, x);
     c->job_block_ms = x->block_ms;
-    worker_post(c->worker, m);
+    worker_post(c->worker, &c->away_done);
 }
 
 static void submit(struct conn *c)
@@ -400,8 +458,7 @@ static bool execute_one(struct conn *c, const struct resp_request *r, const stru
         c->state = CONN_AWAY;
         break;
     case EXECUTE_HELD:
-        c->state = CONN_HELD;
-        w->held_count++;
+        hold(c);
         break;
     }
     keep_request(c, argv, r->argc, r->raw, r->used);
@@ -628,6 +685,9 @@ static void on_poll(uv_poll_t *handle, int status, int events)
                 on_readable(c);
             while (!c->dead && c->tls != NULL && c->state == CONN_READY && !c->choked && !c->closing &&
                    tls_pending(c->tls));
+        } else if (c->state == CONN_AWAY && c->tls == NULL) {
+            c->sent_more = true;
+            watch(c);
         } else {
             worker_flush_later(c->worker, c); /* TLS asked for it while writing */
         }
@@ -671,16 +731,14 @@ void conn_away_done(struct conn *c)
     c->worker->away_count--;
     if (c->job_result == EXECUTE_AWAY) { /* a pool thread may wait: this does not happen */
         submit(c);
-        c->worker->away_count += 0;
         return;
     }
     if (c->job_result == EXECUTE_HELD) {
-        c->state = CONN_HELD;
-        c->worker->held_count++;
         if (c->dead) {
-            c->worker->held_count--;
             c->state = CONN_READY;
             release(c);
+        } else {
+            hold(c);
         }
         return;
     }
@@ -699,7 +757,7 @@ void conn_away_done(struct conn *c)
 
             c->delivered_early = false;
             conn_delivered(c, &none);
-        } else if (c->dead && waiting_cancel(c->worker->node->waiting, &c->session, WAITING_CLOSED, &c->out)) {
+        } else if (c->dead && waiting_cancel(c->worker->node->waiting, &c->worker->x, &c->session, WAITING_CLOSED, &c->out)) {
             struct buf none = {0};
 
             conn_delivered(c, &none);
@@ -731,7 +789,7 @@ void conn_unblock(struct conn *c, enum waiting_end how)
 {
     struct buf reply = {0};
 
-    if (c->state != CONN_BLOCKED || !waiting_cancel(c->worker->node->waiting, &c->session, how, &reply))
+    if (c->state != CONN_BLOCKED || !waiting_cancel(c->worker->node->waiting, &c->worker->x, &c->session, how, &reply))
         return;
     worker_fresh(c->worker);
     conn_delivered(c, &reply);
@@ -742,8 +800,7 @@ void conn_retry(struct conn *c)
 {
     if (c->state != CONN_HELD)
         return;
-    c->worker->held_count--;
-    c->state = CONN_READY;
+    unhold(c);
     c->worker->x.clock_ns = 0;
     output_take(c);
     switch (execute(&c->worker->x, &c->session, c->argv, c->argc, c->raw, NULL, &c->out)) {
@@ -759,8 +816,7 @@ void conn_retry(struct conn *c)
         submit(c);
         break;
     case EXECUTE_HELD:
-        c->state = CONN_HELD;
-        c->worker->held_count++;
+        hold(c);
         break;
     }
     watch(c);

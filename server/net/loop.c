@@ -105,7 +105,7 @@ static void handle(struct worker *w, struct message *m)
     case MESSAGE_AWAY_DONE:
         check(c != NULL);
         conn_away_done(c);
-        break;
+        return; /* it is a part of the connection */
     case MESSAGE_UNPAUSE:
         retry_held(w);
         break;

@@ -130,6 +130,8 @@ struct conn {
     msec_t soft_since_ms;
     /* AWAY */
     struct pool_job job;
+    struct message away_done; /* posted by the pool thread; never freed by itself */
+    bool sent_more;           /* it did not wait for its reply: stop reading until it comes */
     struct buf job_reply;
     enum executed job_result;
     msec_t job_block_ms;

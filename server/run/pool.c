@@ -24,7 +24,8 @@ struct pool {
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t work;
     struct queue quick, slow;
-    size_t running, slow_running;
+    size_t running, slow_running, idle;
+    bool waking; /* a thread was woken and has not looked at the queues yet */
     unsigned long long done;
     bool stopping;
 };
@@ -48,6 +49,18 @@ static struct pool_job *take(struct queue *q)
     return job;
 }
 
+/*
+ * One at a time: whoever wakes up and finds more than it takes wakes the next. Jobs that do not wait for the disk are
+ * over before that, so that few threads do them all; jobs that do wait get as many threads as there are.
+ */
+static void wake_one(struct pool *p)
+{
+    if (p->waking || p->idle == 0)
+        return;
+    p->waking = true;
+    pthread_cond_signal(&p->work);
+}
+
 static void *pool_thread(void *argument)
 {
     struct pool *p = argument;
@@ -62,7 +75,10 @@ static void *pool_thread(void *argument)
         if (p->quick.count == 0 && !slow) {
             if (p->stopping && p->slow.count == 0)
                 break;
+            p->idle++;
             pthread_cond_wait(&p->work, &p->lock);
+            p->idle--;
+            p->waking = false;
             continue;
         }
         /* Quick first; a slow one when there is nothing quick. */
@@ -70,6 +86,8 @@ static void *pool_thread(void *argument)
         job = take(slow ? &p->slow : &p->quick);
         p->running++;
         p->slow_running += slow;
+        if (p->quick.count > 0 || (p->slow.count > 0 && p->slow_running < p->slow_max))
+            wake_one(p);
         pthread_mutex_unlock(&p->lock);
         x.now_ms = node_now(p->node);
         x.clock_ns = 0;
@@ -78,8 +96,6 @@ static void *pool_thread(void *argument)
         p->running--;
         p->slow_running -= slow;
         p->done++;
-        if (slow && p->slow.count > 0)
-            pthread_cond_signal(&p->work);
     }
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
@@ -118,7 +134,7 @@ void pool_submit(struct pool *p, struct pool_job *job, bool slow)
     pthread_mutex_lock(&p->lock);
     check(!p->stopping);
     put(slow ? &p->slow : &p->quick, job);
-    pthread_cond_signal(&p->work);
+    wake_one(p);
     pthread_mutex_unlock(&p->lock);
 }
 
