@@ -286,7 +286,7 @@ void *keeper_run(void *set)
         struct timespec pause = {0, CYCLE_MS * 1000000};
         int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
 
-        if (atomic_load(&s->expire_enabled))
+        if (atomic_load(&s->expire_enabled) && atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
             expire_cycle(s, &at, until_us);
         reap_cycle(s, until_us);
         nanosleep(&pause, NULL);

@@ -60,7 +60,7 @@ uint8_t *obj_value_reserve(struct obj *o, size_t size)
 void obj_value_set(struct obj *o, struct slice value)
 {
     /* A much smaller value gives its memory back. */
-    if (!value_is_inline(o) && o->value_capacity > 1024 && value.size < o->value_capacity / 4) {
+    if (!value_is_inline(o) && o->value_capacity > 1024 && value.size < o->value_capacity / 2) {
         free(o->value);
         o->value = o->key + o->key_size;
         o->value_capacity = 0; /* the inline room may be larger; its size is not kept */

@@ -380,6 +380,11 @@ void set_budget(struct set *s, uint64_t budget_bytes)
     atomic_store(&s->budget_bytes, budget_bytes);
 }
 
+void set_expire_hold(struct set *s, msec_t until_ms)
+{
+    atomic_store(&s->expire_hold_ms, until_ms);
+}
+
 void set_expire_enable(struct set *s, bool enable)
 {
     atomic_store(&s->expire_enabled, enable);

@@ -107,6 +107,9 @@ void set_budget(struct set *s, uint64_t budget_bytes);
 /* Active expiry on or off (DEBUG SET-ACTIVE-EXPIRE, replicas). */
 void set_expire_enable(struct set *s, bool enable);
 
+/* Until then (unix ms) the keeper removes no key (CLIENT PAUSE). */
+void set_expire_hold(struct set *s, msec_t until_ms);
+
 /* Drops every clean object from memory (DEBUG): the next look-ups read the store. */
 void set_evict_all(struct set *s);
 

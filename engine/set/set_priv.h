@@ -91,6 +91,7 @@ struct set {
     atomic_uint_fast64_t floor; /* persisted */
     atomic_uint eviction_hand;
     atomic_bool expire_enabled;
+    _Atomic msec_t expire_hold_ms; /* no expiry before it */
 
     pthread_rwlock_t gate;
 

@@ -254,17 +254,36 @@ static void tick(atomic_uint_fast64_t *counter)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+/*
+ * Removes a key whose time has come, whoever asks for it: a key that is hidden is not counted either. The deletion is its
+ * own effect; the words of the command that met the key are not logged for it, and are logged if it changes more.
+ */
+static void expire_now(struct txn *t, struct obj *o)
+{
+    size_t effects = t->command_effects;
+    bool changed = t->command_changed;
+
+    txn_delete(t, o);
+    t->command_effects = effects;
+    t->command_changed = changed;
+    atomic_fetch_add_explicit(&t->set->expired, 1, memory_order_relaxed);
+}
+
 enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
 {
     struct obj *o = NULL;
     enum err e = find_live(t, key, type, &o);
 
-    if (e == OK && expired(t, o))
+    if (e == OK && expired(t, o)) {
+        if (!t->options.keep_expired)
+            expire_now(t, o);
         e = ERR_NOT_FOUND;
+    }
     if (e == OK || e == ERR_NOT_FOUND)
         tick(e == OK ? &t->hits : &t->misses);
     TRY(e);
-    o->access_clock = (uint32_t)(t->options.now_ms / 1000);
+    if (!t->options.no_touch)
+        o->access_clock = (uint32_t)(t->options.now_ms / 1000);
     *out = o;
     return OK;
 }
@@ -274,8 +293,13 @@ enum err txn_peek(struct txn *t, struct slice key, struct obj **out)
     struct obj *o = NULL;
 
     TRY(find(t, slot_of(t, key), hash_name(key), key, &o));
-    if (o->state & STATE_TOMB || expired(t, o))
+    if (o->state & STATE_TOMB)
         return ERR_NOT_FOUND;
+    if (expired(t, o)) {
+        if (!t->options.keep_expired)
+            expire_now(t, o);
+        return ERR_NOT_FOUND;
+    }
     *out = o;
     return OK;
 }
@@ -286,17 +310,11 @@ enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct o
 
     TRY(find_live(t, key, type, &o));
     if (expired(t, o)) {
-        size_t effects = t->command_effects;
-        bool changed = t->command_changed;
-
-        txn_delete(t, o);
-        /* The deletion is its own effect; the command's own words still have to be logged. */
-        t->command_effects = effects;
-        t->command_changed = changed;
-        atomic_fetch_add_explicit(&t->set->expired, 1, memory_order_relaxed);
+        expire_now(t, o);
         return ERR_NOT_FOUND;
     }
-    o->access_clock = (uint32_t)(t->options.now_ms / 1000);
+    if (!t->options.no_touch)
+        o->access_clock = (uint32_t)(t->options.now_ms / 1000);
     *out = o;
     return OK;
 }

@@ -32,7 +32,8 @@ struct set;
 /*
  * Finds a live key. type: the type it must have, or OBJ_ANY; another type gives ERR_WRONG_TYPE.
  * ERR_NOT_FOUND: absent, or its expiry has passed. *out stays untouched on failure and is valid until txn_end.
- * txn_write is for a key about to be changed: there an expired key is deleted first (with its own effect).
+ * All three look-ups delete an expired key that they meet (with its own effect), unless the transaction keeps them:
+ * then only txn_write does, for a key about to be changed.
  */
 enum err txn_read(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
 enum err txn_write(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
@@ -150,6 +151,8 @@ struct txn_options {
     unsigned db;
     bool may_wait; /* may this thread wait for the disk and for locks? */
     bool replay;
+    bool keep_expired; /* reads hide expired keys but leave them: on replicas, while writes are paused */
+    bool no_touch;     /* look-ups do not count as a use of the key (CLIENT NO-TOUCH) */
 };
 
 /* One per thread that executes commands; NULL only for lack of memory. */

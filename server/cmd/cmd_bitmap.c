@@ -287,7 +287,9 @@ static enum err field_run(struct call *c, struct obj *o, const struct field_op *
         held = bitmap_field_add(op->field, old, op->value, op->overflow, &value);
     if (!held)
         return reply_null(c);
-    TRY(bitmap_field_set(c->txn, o, op->field, value));
+    /* Like SETBIT, SET changes nothing when the bits are there already; INCRBY counts as a change in Redis. */
+    if (op->verb != FIELD_SET || value != old || op->field.offset + op->field.bits > 8 * string_length(o))
+        TRY(bitmap_field_set(c->txn, o, op->field, value));
     return reply_int(c, op->verb == FIELD_SET ? old : value);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "engine/set/set.h"
 #include "server/cmd/args.h"
 #include "server/cmd/help.h"
 #include "server/net/clients.h"
@@ -268,13 +269,14 @@ static enum err pause_clients(struct call *c) /* CLIENT PAUSE timeout [WRITE|ALL
         return reply_error(c, "ERR timeout is not an integer or out of range");
     if (timeout_ms < 0)
         return reply_error(c, "ERR timeout is negative");
-    clients_pause(clients_of(c), what, node_now(c->node) + timeout_ms);
+    set_expire_hold(node_set(c->node), clients_pause(clients_of(c), what, node_now(c->node) + timeout_ms));
     return reply_ok(c);
 }
 
 static enum err unpause(struct call *c) /* CLIENT UNPAUSE */
 {
     clients_unpause(clients_of(c));
+    set_expire_hold(node_set(c->node), 0);
     return reply_ok(c);
 }
 

@@ -274,7 +274,7 @@ static uint32_t category_bit(struct slice name)
 static bool list_wanted(const struct command *command, enum filter filter, struct slice argument)
 {
     switch (filter) {
-    case FILTER_NONE: return command->parent == NULL;
+    case FILTER_NONE: return true;
     case FILTER_MODULE: return false; /* there are none */
     case FILTER_CATEGORY: return (command->facts->categories & category_bit(argument)) != 0;
     case FILTER_PATTERN: return glob_match(argument, slice_str(command->name), true);

@@ -10,6 +10,7 @@
 #include "engine/set/set.h"
 #include "server/cmd/args.h"
 #include "server/node.h"
+#include "server/run/execute.h"
 #include "server/run/session.h"
 
 enum { KEYS_PAGE = 1000 };
@@ -125,6 +126,7 @@ static enum err swapdb(struct call *c) /* SWAPDB index1 index2 */
         return reply_error(c, "ERR DB index is out of range");
     TRY(set_swap_db(node_set(c->node), (unsigned)a, (unsigned)b, &end));
     call_wait_for(c, end);
+    execute_serve_all(c->executor, c->session);
     return reply_ok(c);
 }
 

@@ -145,7 +145,8 @@ static struct txn *txn_make(struct call *c)
 
 static enum err txn_open(struct call *c, struct txn *t, unsigned db, struct slice key)
 {
-    struct txn_options options = {.now_ms = node_now(c->node), .db = db, .may_wait = true};
+    struct txn_options options = {.now_ms = node_now(c->node), .db = db, .may_wait = true,
+                                  .keep_expired = true};
     slot_t slot = hash_slot(key);
 
     return txn_begin(t, &slot, 1, &options);

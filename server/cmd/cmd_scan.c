@@ -13,6 +13,7 @@
 #include "engine/type/keyspace.h"
 #include "server/cmd/args.h"
 #include "server/node.h"
+#include "server/run/execute.h"
 #include "server/run/session.h"
 
 enum { COUNT_DEFAULT = 10, CURSOR_TEXT_MAX = 40 };
@@ -24,6 +25,8 @@ struct page {
     uint64_t count;
     bool no_values, scores;
     size_t words;
+    msec_t now_ms;        /* keys: those whose time has come are collected in `expired` instead */
+    struct buf expired;   /* size, bytes; size, bytes ... */
 };
 
 /* What strtoull reads, as in Redis: signs and leading zeros included. */
@@ -157,23 +160,49 @@ static void key_each(void *context, const struct obj *o)
 {
     struct page *p = context;
 
+    if (o->expire_ms != 0 && o->expire_ms <= p->now_ms) {
+        struct slice key = obj_key(o);
+
+        buf_append(&p->expired, &key.size, sizeof key.size);
+        buf_append_slice(&p->expired, key);
+        return;
+    }
     if (p->type.data != NULL && !slice_is(p->type, keyspace_type_name(o->type)))
         return;
     if (matches(p, obj_key(o)))
         word_add(p, obj_key(o));
 }
 
+/* Who walks over keys that have expired takes them along, as in Redis. */
+static enum err expired_remove(struct page *p)
+{
+    struct call *c = p->call;
+    enum err e = OK;
+
+    for (size_t at = 0, size; at < p->expired.size && e == OK; at += sizeof size + size) {
+        memcpy(&size, p->expired.data + at, sizeof size);
+        e = execute_expire(c->executor, session_db(c->session), slice_of(p->expired.data + at + sizeof size, size));
+    }
+    buf_free(&p->expired);
+    return e;
+}
+
 static enum err scan(struct call *c) /* SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] */
 {
     uint64_t cursor, next;
     struct page p;
+    enum err e;
 
     if (!cursor_parse(c->argv[1], &cursor))
         return reply_error(c, "ERR invalid cursor");
     TRY(options_parse(c, 2, true, false, &p));
-    TRY(set_scan(node_set(c->node), session_db(c->session), SLOTS, cursor, p.count, node_now(c->node), key_each, &p,
-                 &next));
-    return page_reply(&p, next);
+    p.now_ms = node_now(c->node);
+    /* 0: expired keys come too */
+    e = set_scan(node_set(c->node), session_db(c->session), SLOTS, cursor, p.count, 0, key_each, &p, &next);
+    if (e == OK)
+        e = expired_remove(&p);
+    buf_free(&p.expired);
+    return e == OK ? page_reply(&p, next) : e;
 }
 
 static const struct command_binding rows[] = {

@@ -419,14 +419,16 @@ void clients_unblock_all(struct clients *c)
 
 /* ---- Pausing ---- */
 
-void clients_pause(struct clients *c, enum client_pause what, msec_t until_ms)
+msec_t clients_pause(struct clients *c, enum client_pause what, msec_t until_ms)
 {
     pthread_mutex_lock(&c->lock);
     if (what == CLIENT_PAUSE_ALL && RELAXED(c->pause_all_until) < until_ms)
         STORE(c->pause_all_until, until_ms);
     if (RELAXED(c->pause_write_until) < until_ms)
         STORE(c->pause_write_until, until_ms);
+    until_ms = RELAXED(c->pause_write_until);
     pthread_mutex_unlock(&c->lock);
+    return until_ms;
 }
 
 void clients_unpause(struct clients *c)

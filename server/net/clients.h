@@ -117,8 +117,9 @@ struct client_filter {
 size_t clients_kill(struct clients *c, const struct client_filter *filter);
 
 enum client_pause { CLIENT_PAUSE_NONE, CLIENT_PAUSE_WRITE, CLIENT_PAUSE_ALL };
-/* Until then (unix ms) commands that may write, or all, wait. A longer pause in force stays; ALL wins over WRITE. */
-void clients_pause(struct clients *c, enum client_pause what, msec_t until_ms);
+/* Until then (unix ms) commands that may write, or all, wait. A longer pause in force stays; ALL wins over WRITE.
+ * Returns when writes go on. */
+msec_t clients_pause(struct clients *c, enum client_pause what, msec_t until_ms);
 void clients_unpause(struct clients *c);
 enum client_pause clients_paused(struct clients *c, msec_t now_ms);
 

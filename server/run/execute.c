@@ -264,7 +264,7 @@ static void account(struct executor *x, struct session *s, const struct command 
     if (__builtin_expect(from >= 0 && spent / 1000 >= (uint64_t)from, 0) && n->observe != NULL &&
         (command->flags & FACT_SKIP_SLOWLOG) == 0)
         n->observe(n->observe_context, s, command, argv, argc, spent / 1000);
-    if (__builtin_expect(n->clients != NULL && monitor_active(n->clients), 0))
+    if (__builtin_expect(n->clients != NULL && monitor_active(n->clients), 0) && s->waiter == NULL)
         feed_monitor(x, s, command, argv, argc);
 }
 
@@ -291,6 +291,8 @@ enum err execute_inside(struct executor *x, struct session *s, const struct comm
             out->size = mark;
             if (!s->in_exec && !s->in_script && s->client != NULL) {
                 x->block_ms = c.block_ms;
+                if (x->node->clients != NULL && monitor_active(x->node->clients) && s->waiter == NULL)
+                    feed_monitor(x, s, command, argv, argc); /* now, and not when it is served */
                 if (c.txn != NULL)
                     txn_command_end(x->txn, raw, argv, argc);
                 return e;
@@ -324,13 +326,51 @@ enum err execute_commit(struct executor *x, struct session *s)
     return e;
 }
 
+void execute_abandon(struct executor *x)
+{
+    txn_command_end(x->txn, (struct slice){0}, NULL, 0);
+    if (execute_commit(x, NULL) != OK) {
+        log_event(LOG_WARNING, "commit failed: error=\"%s\"", err_text());
+        abort();
+    }
+}
+
+bool execute_keeps_expired(const struct executor *x)
+{
+    const struct node *n = x->node;
+
+    return node_is_replica(n) || (n->clients != NULL && clients_paused(n->clients, x->now_ms) != CLIENT_PAUSE_NONE);
+}
+
+void execute_serve_all(struct executor *x, const struct session *s)
+{
+    if (waiting_any(x->node->waiting))
+        waiting_serve_all(x->node->waiting, x, s->in_exec || s->in_script);
+}
+
+enum err execute_expire(struct executor *x, unsigned db, struct slice key)
+{
+    const struct txn_options options = {.now_ms = x->now_ms, .db = db, .may_wait = true};
+    slot_t slot = hash_slot(key);
+    struct obj *o;
+    enum err e;
+
+    if (execute_keeps_expired(x))
+        return OK;
+    TRY(txn_begin(x->txn, &slot, 1, &options));
+    e = txn_peek(x->txn, key, &o);
+    execute_abandon(x);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
 static enum executed run_with_txn(struct executor *x, struct session *s, const struct plan *plan,
                                   const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
 {
     const struct command *command = plan->command;
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
-                                        .replay = s->is_primary};
+                                        .replay = s->is_primary, .keep_expired = execute_keeps_expired(x),
+                                        .no_touch = s->no_touch && strcmp(command->name, "touch") != 0};
     enum executed result = EXECUTE_DONE;
     enum err e;
 
@@ -351,7 +391,7 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
         return EXECUTE_AWAY;
     e = gates(x, s, command, argv, argc, x->txn, &reply);
     if (__builtin_expect(e != OK, 0)) {
-        txn_end(x->txn);
+        execute_abandon(x);
         if (e != ERR_REPLIED)
             return EXECUTE_AWAY;
         rejected(x, s, command, &reply);
@@ -427,7 +467,7 @@ static bool held(struct executor *x, const struct session *s, const struct comma
 {
     unsigned writes = FACT_WRITE | FACT_MAY_REPLICATE;
 
-    if (s->client == NULL || s->is_replica || s->is_primary || s->waiter != NULL || strncmp(command->name, "client|", 7) == 0)
+    if (s->client == NULL || s->is_replica || s->is_primary || s->waiter != NULL || strcmp(command->name, "client|unpause") == 0)
         return false;
     switch (clients_paused(x->node->clients, x->now_ms)) {
     case CLIENT_PAUSE_NONE:

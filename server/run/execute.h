@@ -96,6 +96,18 @@ enum err execute_admit(struct executor *x, struct session *s, const struct comma
 /* Commits what the transaction changed and unlocks. s may be NULL. */
 enum err execute_commit(struct executor *x, struct session *s) WARN_UNUSED;
 
+/* Gives up a transaction whose command was refused: only what look-ups removed because of its time stays done. */
+void execute_abandon(struct executor *x);
+
+/* Whether look-ups leave expired keys where they are: on a replica, while CLIENT PAUSE holds writes back. */
+bool execute_keeps_expired(const struct executor *x);
+
+/* Removes the key if its time has come. For commands without a transaction on an executor that may wait. */
+enum err execute_expire(struct executor *x, unsigned db, struct slice key) WARN_UNUSED;
+
+/* Serves all who wait for keys, after a whole database has changed; nothing is locked. Inside EXEC: at its end. */
+void execute_serve_all(struct executor *x, const struct session *s);
+
 /* EXEC (server/run/transaction.c). */
 enum err transaction_exec(struct call *c);
 

@@ -102,7 +102,8 @@ static enum err gates(struct executor *x, struct call *c, struct multi *m)
 static enum err run_unlocked(struct executor *x, struct session *s, const struct multi_command *queued,
                              const struct slice *argv, struct slice raw, struct buf *out)
 {
-    struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = true};
+    struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = true,
+                                  .keep_expired = execute_keeps_expired(x)};
     enum err e;
 
     TRY(execute_commit(x, s));
@@ -155,7 +156,8 @@ enum err transaction_exec(struct call *c)
     struct session *s = c->session;
     struct multi *m = &s->multi;
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
-                                        .replay = s->is_primary};
+                                        .replay = s->is_primary, .keep_expired = execute_keeps_expired(x),
+                                        .no_touch = s->no_touch};
     bool touched = false;
     enum err e;
 
@@ -174,13 +176,13 @@ enum err transaction_exec(struct call *c)
         return e;
     }
     if (touched) {
-        txn_end(x->txn);
+        execute_abandon(x);
         multi_clear(m, true);
         return reply_null_array(c);
     }
     e = gates(x, c, m);
     if (e != OK) {
-        txn_end(x->txn);
+        execute_abandon(x);
         if (e == ERR_REPLIED)
             multi_clear(m, true);
         return e;

@@ -18,6 +18,8 @@
 #include "server/node_priv.h"
 #include "server/run/execute.h"
 #include "server/run/pool.h"
+#include "server/run/registry.h"
+#include "server/run/stats.h"
 
 enum { BUCKETS = 4096 };
 
@@ -204,7 +206,20 @@ static void cancel_reply(const struct session *s, enum waiting_end how, struct b
     }
 }
 
-bool waiting_cancel(struct waiting *w, struct session *s, enum waiting_end how, struct buf *out)
+/* The command was called once, with this end. */
+static void account(struct executor *x, const struct waiter *waiter, enum waiting_end how)
+{
+    const struct command *command = registry_resolve(x->node->registry, waiter->argv, waiter->argc, NULL);
+    bool failed = how != WAITING_TIMEOUT;
+
+    if (command == NULL || how == WAITING_CLOSED)
+        return;
+    stats_record(x->stats, command->index, 0, failed ? STATS_FAILED : STATS_DONE);
+    if (failed)
+        stats_error(x->node->stats, SLICE_LITERAL("UNBLOCKED"));
+}
+
+bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, enum waiting_end how, struct buf *out)
 {
     struct waiter *waiter;
 
@@ -221,6 +236,7 @@ bool waiting_cancel(struct waiting *w, struct session *s, enum waiting_end how, 
     }
     waiter_unlink(w, waiter);
     pthread_mutex_unlock(&w->lock);
+    account(x, waiter, how);
     waiter_free(waiter);
     cancel_reply(s, how, out);
     return true;
@@ -253,8 +269,10 @@ static bool serve_waiter(struct waiting *w, struct executor *x, struct waiter *w
         buf_free(&reply);
         return false;
     }
-    if (result != EXECUTE_DONE)
+    if (result != EXECUTE_DONE) {
+        account(x, waiter, waiter->cancelled);
         cancel_reply(s, waiter->cancelled, &reply);
+    }
     waiter_unlink(w, waiter);
     pthread_mutex_unlock(&w->lock);
     waiter_free(waiter);
@@ -264,12 +282,12 @@ static bool serve_waiter(struct waiting *w, struct executor *x, struct waiter *w
 }
 
 /* The first waiter that is not being served and whose request is not one that was just tried in vain. */
-static struct waiter *next_waiter(const struct queue *q, const char *tried, struct entry *after)
+static struct waiter *next_waiter(const struct queue *q, const char *tried, unsigned tried_db, struct entry *after)
 {
     for (struct entry *e = after != NULL ? after->next : q->first; e != NULL; e = e->next) {
         if (e->waiter->served)
             e->waiter->missed = true;
-        else if (!slice_is(e->waiter->argv[0], tried))
+        else if (e->waiter->session->db != tried_db || !slice_is(e->waiter->argv[0], tried))
             return e->waiter;
     }
     return NULL;
@@ -302,7 +320,8 @@ static void serve_key(struct waiting *w, struct executor *x, struct slice key)
     q->serving = true;
     do {
         char tried[32] = ""; /* a copy: the waiter may end while others are served */
-        struct waiter *waiter = next_waiter(q, tried, NULL);
+        unsigned tried_db = 0; /* a queue holds waiters of all databases */
+        struct waiter *waiter = next_waiter(q, tried, tried_db, NULL);
 
         q->again = false;
         while (waiter != NULL && !away) {
@@ -311,9 +330,10 @@ static void serve_key(struct waiting *w, struct executor *x, struct slice key)
             if (!serve_waiter(w, x, waiter, &away) && !away) {
                 /* The key is there, but not for this command, or it is gone again: those who ask the same ask in vain. */
                 snprintf(tried, sizeof tried, "%.*s", (int)waiter->argv[0].size, (const char *)waiter->argv[0].data);
+                tried_db = waiter->session->db;
                 at = entry_of(waiter, q);
             }
-            waiter = next_waiter(q, tried, at);
+            waiter = next_waiter(q, tried, tried_db, at);
         }
     } while (q->again && !away);
     q->serving = false;
@@ -344,18 +364,16 @@ static void serve_later(struct waiting *w, struct slice key)
     pool_submit(w->node->pool, &serve->job, false);
 }
 
-void waiting_serve(struct waiting *w, struct executor *x, const struct slice *keys, size_t key_count)
+static void ready_add(struct executor *x, struct slice key)
+{
+    buf_append(&x->ready, &key.size, sizeof key.size);
+    buf_append_slice(&x->ready, key);
+}
+
+static void serve_ready(struct waiting *w, struct executor *x)
 {
     size_t at = 0;
 
-    /* The keys are copied: requests that are served use the executor's lists, and make further keys ready. */
-    pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < key_count; i++)
-        if (queue_find(w, keys[i]) != NULL) {
-            buf_append(&x->ready, &keys[i].size, sizeof keys[i].size);
-            buf_append_slice(&x->ready, keys[i]);
-        }
-    pthread_mutex_unlock(&w->lock);
     if (x->serving || x->ready.size == 0)
         return;
     x->serving = true;
@@ -371,4 +389,26 @@ void waiting_serve(struct waiting *w, struct executor *x, const struct slice *ke
     }
     buf_clear(&x->ready);
     x->serving = false;
+}
+
+void waiting_serve(struct waiting *w, struct executor *x, const struct slice *keys, size_t key_count)
+{
+    /* The keys are copied: requests that are served use the executor's lists, and make further keys ready. */
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < key_count; i++)
+        if (queue_find(w, keys[i]) != NULL)
+            ready_add(x, keys[i]);
+    pthread_mutex_unlock(&w->lock);
+    serve_ready(w, x);
+}
+
+void waiting_serve_all(struct waiting *w, struct executor *x, bool later)
+{
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct queue *q = w->buckets[i]; q != NULL; q = q->next)
+            ready_add(x, slice_of(q->key, q->key_size));
+    pthread_mutex_unlock(&w->lock);
+    if (!later)
+        serve_ready(w, x);
 }

@@ -44,10 +44,14 @@ void waiting_add(struct waiting *w, struct session *s, const struct slice *argv,
 /* After a commit, with no slot locked: serves those who wait for these keys. x runs their requests. */
 void waiting_serve(struct waiting *w, struct executor *x, const struct slice *keys, size_t key_count);
 
+/* The same for all who wait: a whole database has changed. later: only notes it for x's next waiting_serve. */
+void waiting_serve_all(struct waiting *w, struct executor *x, bool later);
+
 /*
  * Ends the wait. True: the session is the caller's again, and the reply for `how` is appended to out (nothing for
  * CLOSED). False: it is being served right now; deliver will follow, with the reply or with that of `how`.
+ * The command counts as called in x's statistics.
  */
-bool waiting_cancel(struct waiting *w, struct session *s, enum waiting_end how, struct buf *out);
+bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, enum waiting_end how, struct buf *out);
 
 #endif

@@ -4,6 +4,7 @@
 #include "tests/unit/engine/harness.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/num.h"
 #include "base/rng.h"
 #include "engine/key/record.h"
@@ -100,13 +101,55 @@ START_TEST(set__an_expired_key_is_deleted_by_the_write_that_finds_it)
     harness_end_as(h, "PEXPIREAT a 1");
     ck_assert_uint_eq(set_expires(h->set, 0), 1);
     h->now_ms += 11;
-    ck_assert(is("a", NULL));
-    ck_assert_uint_eq(set_keys(h->set, 0), 1);
     harness_text_clear(h);
     put("a", "2");
     ck_assert_str_eq(harness_text(h), "MULTI|DEL a|SET a 2|EXEC|");
     ck_assert_uint_eq(set_keys(h->set, 0), 1);
     ck_assert_uint_eq(set_expires(h->set, 0), 0);
+}
+END_TEST
+
+static void put_expiring(const char *key, msec_t in_ms)
+{
+    struct txn *t;
+    struct obj *o = NULL;
+
+    put(key, "1");
+    t = harness_begin(h, key, NULL);
+    ck_assert(txn_write(t, slice_str(key), OBJ_ANY, &o) == OK);
+    txn_expire(t, o, h->now_ms + in_ms);
+    harness_end_as(h, "PEXPIREAT");
+    harness_text_clear(h);
+}
+
+START_TEST(set__an_expired_key_is_deleted_by_the_read_that_finds_it)
+{
+    put_expiring("a", 10);
+    harness_cool(h);
+    h->now_ms += 11;
+    ck_assert(is("a", NULL));
+    ck_assert_str_eq(harness_text(h), "DEL a|");
+    ck_assert_uint_eq(set_keys(h->set, 0), 0);
+    ck_assert_uint_eq(set_expires(h->set, 0), 0);
+    harness_cool(h);
+    ck_assert(is("a", NULL));
+}
+END_TEST
+
+START_TEST(set__an_expired_key_is_hidden_but_left_by_a_transaction_that_keeps_them)
+{
+    const slot_t slot = hash_slot(SLICE_LITERAL("a"));
+    struct txn_options options = {.may_wait = true, .keep_expired = true};
+    struct obj *o = NULL;
+
+    put_expiring("a", 10);
+    options.now_ms = h->now_ms + 11;
+    ck_assert_int_eq(txn_begin(h->txn, &slot, 1, &options), OK);
+    ck_assert_int_eq(txn_read(h->txn, SLICE_LITERAL("a"), OBJ_ANY, &o), ERR_NOT_FOUND);
+    ck_assert_int_eq(txn_peek(h->txn, SLICE_LITERAL("a"), &o), ERR_NOT_FOUND);
+    ck_assert(!txn_has_changes(h->txn));
+    txn_end(h->txn);
+    ck_assert_uint_eq(set_keys(h->set, 0), 1);
 }
 END_TEST
 
@@ -324,6 +367,8 @@ int main(void)
     tcase_add_test(tc, set__finds_what_was_written_in_memory_and_after_it_went_to_the_store);
     tcase_add_test(tc, set__deletes_are_seen_before_and_after_the_drain);
     tcase_add_test(tc, set__an_expired_key_is_deleted_by_the_write_that_finds_it);
+    tcase_add_test(tc, set__an_expired_key_is_deleted_by_the_read_that_finds_it);
+    tcase_add_test(tc, set__an_expired_key_is_hidden_but_left_by_a_transaction_that_keeps_them);
     tcase_add_test(tc, set__a_cold_look_up_says_so_and_changes_nothing);
     tcase_add_test(tc, set__big_rows_are_read_in_the_transaction_that_writes_them);
     tcase_add_test(tc, set__flush_empties_a_database_and_only_it);

@@ -1,0 +1,112 @@
+"""Habits of Redis that no single reply shows: what expiry, pauses, blocking and monitoring leave behind."""
+import time
+
+from harness.resp import Connection, show
+from harness.runner import equal, skip, test, true
+from harness.server import Server, subject_is_redis, wait_until
+
+
+def _info(c, field):
+    for line in c.must("INFO", "everything").decode().splitlines():
+        if line.startswith(field + ":"):
+            return line.split(":", 1)[1]
+    return None
+
+
+@test("an expired key is gone for good by the look that finds it")
+def _():
+    with Server(**{"enable-debug-command": "yes"}) as server, server.connect() as c:
+        c.must("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        for i in range(6):
+            c.must("SET", f"k{i}", "v", "PX", "30")
+        time.sleep(0.05)
+        equal(show(c.command("DBSIZE")), ":6")
+        equal(show(c.command("GET", "k0")), "nil")
+        equal(show(c.command("EXISTS", "k1")), ":0")
+        equal(show(c.command("TTL", "k2")), ":-2")
+        equal(show(c.command("DBSIZE")), ":3")
+        cursor = "0"
+        while True:
+            cursor, page = c.must("SCAN", cursor)
+            equal(page, [])
+            if cursor in (b"0", "0"):
+                break
+        equal(show(c.command("DBSIZE")), ":0")
+        equal(_info(c, "expired_keys"), "6")
+
+
+@test("nothing expires while writes are paused, and paused clients count as blocked")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as other:
+        c.must("SET", "k", "v", "PX", "20")
+        c.must("CLIENT", "PAUSE", "20000", "WRITE")
+        time.sleep(0.3)
+        equal(show(c.command("GET", "k")), "nil")
+        equal(_info(c, "expired_keys"), "0")
+        other.send("SET", "a", "b")
+        wait_until(lambda: _info(c, "blocked_clients") == "1", 5, "the paused client is counted")
+        c.must("CLIENT", "UNPAUSE")
+        equal(show(other.read()), "+OK")
+        wait_until(lambda: _info(c, "blocked_clients") == "0", 5, "nobody is blocked any more")
+        wait_until(lambda: _info(c, "expired_keys") == "1", 5, "the key expires after the pause")
+
+
+@test("SWAPDB wakes those who wait for a key, also inside EXEC")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as one, Connection(server.port) as two:
+        two.must("SELECT", "2")
+        one.send("BLPOP", "k", "5")
+        two.send("BLPOP", "k", "5")
+        wait_until(lambda: _info(c, "blocked_clients") == "2", 5, "both are blocked")
+        c.must("SELECT", "1")
+        c.must("RPUSH", "k", "v")
+        c.must("SWAPDB", "0", "1")
+        equal(show(one.read()), '["k", "v"]')
+        c.must("RPUSH", "k", "w")
+        c.must("MULTI")
+        c.must("SWAPDB", "1", "2")
+        c.must("SET", "other", "1")
+        c.must("EXEC")
+        equal(show(two.read()), '["k", "w"]')
+
+
+@test("a blocking command is one call in the statistics, however it ends")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as other:
+        number = other.must("CLIENT", "ID")
+        for reason in ("TIMEOUT", "ERROR"):
+            other.send("BLPOP", "none", "0")
+            wait_until(lambda: _info(c, "blocked_clients") == "1", 5, "blocked")
+            equal(show(c.command("CLIENT", "UNBLOCK", str(number), reason)), ":1")
+            other.read()
+        true(_info(c, "cmdstat_blpop").startswith("calls=2,"), _info(c, "cmdstat_blpop"))
+        if not subject_is_redis():  # Redis 7.0 still counts the timeout as a failure
+            true(_info(c, "cmdstat_blpop").endswith("failed_calls=1"), _info(c, "cmdstat_blpop"))
+        equal(_info(c, "errorstat_UNBLOCKED"), "count=1")
+
+
+@test("MONITOR shows a blocking command when it is called, and once")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as eye, Connection(server.port) as other:
+        eye.must("MONITOR")
+        other.send("BLPOP", "k", "0")
+        true(b'"BLPOP"' in eye.read()[1], "the blocked command comes first")
+        c.must("RPUSH", "k", "v")
+        other.read()
+        c.must("PING")
+        true(b'"RPUSH"' in eye.read()[1], "then what served it")
+        true(b'"PING"' in eye.read()[1], "and the blocked command not again")
+
+
+@test("a client that does not touch leaves the idle time alone")
+def _():
+    with Server() as server, server.connect() as c:
+        if subject_is_redis() and c.command("CLIENT", "NO-TOUCH", "OFF")[0] == "-":
+            skip("Redis 7.0 does not know CLIENT NO-TOUCH")
+        c.must("SET", "k", "v")
+        time.sleep(1.2)
+        c.must("CLIENT", "NO-TOUCH", "ON")
+        c.must("GET", "k")
+        true(c.must("OBJECT", "IDLETIME", "k") >= 1, "GET was no use of the key")
+        c.must("TOUCH", "k")
+        equal(c.must("OBJECT", "IDLETIME", "k"), 0)
