@@ -2,6 +2,7 @@
  * cairn_check.c - cairn-check: looks at a node's files while no server has them open. One line of the table per part.
  */
 #include "tools/check_log.h"
+#include "tools/check_store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@ static const struct part {
     int (*run)(int argc, char **argv); /* argv[0] is the part's name; returns the exit status */
 } parts[] = {
     {"log", &check_log_usage, check_log},
+    {"store", &check_store_usage, check_store},
 };
 
 enum { PARTS = sizeof parts / sizeof parts[0] };

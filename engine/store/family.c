@@ -50,6 +50,11 @@ static enum err keep_newest(struct store *s, struct family *f)
     }
     if (loser == NULL)
         return OK;
+    if (s->read_only) {
+        rocksdb_column_family_handle_destroy(loser->handle);
+        free(loser);
+        return OK;
+    }
     log_event(LOG_NOTICE, "store: drops generation %lu of database family %u", (unsigned long)loser->born, loser->uid);
     return store_family_drop(s, loser);
 }
@@ -65,6 +70,10 @@ enum err family_open_all(struct store *s)
     enum err e = OK;
 
     names = rocksdb_list_column_families(s->options, s->path, &count, &error);
+    if (error != NULL && s->read_only) {
+        rocksdb_free(error);
+        return err_set(ERR_NOT_FOUND, "%s: there is no database", s->path);
+    }
     if (error != NULL) { /* a new database */
         rocksdb_free(error);
         error = NULL;
@@ -78,7 +87,11 @@ enum err family_open_all(struct store *s)
     check(options != NULL && handles != NULL);
     for (size_t i = 0; i < count; i++)
         options[i] = s->options;
-    s->db = rocksdb_open_column_families(s->options, s->path, (int)count, open_names, options, handles, &error);
+    if (s->read_only)
+        s->db = rocksdb_open_for_read_only_column_families(s->options, s->path, (int)count, open_names, options, handles,
+                                                           0, &error);
+    else
+        s->db = rocksdb_open_column_families(s->options, s->path, (int)count, open_names, options, handles, &error);
     if (error != NULL) {
         e = store_error(error, "open the database");
         goto done;

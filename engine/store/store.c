@@ -49,7 +49,7 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     int jobs = o->background_jobs > 0 ? o->background_jobs : 2;
 
-    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_options_set_create_if_missing(options, !o->read_only);
     rocksdb_options_set_write_buffer_size(options, o->write_buffer_bytes * BUFFER_HEADROOM);
     rocksdb_options_set_max_write_buffer_number(options, 4);
     rocksdb_options_set_arena_block_size(options, 256 << 10);
@@ -102,6 +102,7 @@ enum err store_open(const struct store_options *options, struct store **out)
         return ERR_NO_MEMORY;
     pthread_mutex_init(&s->lock, NULL);
     s->path = strdup(options->path);
+    s->read_only = options->read_only;
     s->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
     s->options = options_make(options, s->cache, false);
     s->sst_options = options_make(options, s->cache, true);

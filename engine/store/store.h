@@ -23,6 +23,7 @@ struct store_options {
     uint64_t write_buffer_bytes; /* of one memtable, before the caller is expected to flush */
     int background_jobs;         /* flush and compaction threads; 0: 2 */
     int max_open_files;          /* -1: all stay open */
+    bool read_only;              /* changes nothing on disk; ERR_NOT_FOUND without a database. Only reads are allowed */
 };
 
 enum err store_open(const struct store_options *options, struct store **out) WARN_UNUSED;

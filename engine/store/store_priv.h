@@ -22,6 +22,7 @@ struct store {
     /* Set once */
     rocksdb_t *db;
     char *path;
+    bool read_only;
     rocksdb_options_t *options, *sst_options;
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read[3]; /* by tier */
