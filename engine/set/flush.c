@@ -50,6 +50,7 @@ static void forget_all(struct set *s, struct space *space, lsn_t at)
                 continue;
             if (o->state & STATE_DIRTY)
                 atomic_fetch_sub(&s->dirty_bytes, o->charged);
+            obj_drop_elements(s, o);
             if (o->charged != 0) {
                 atomic_fetch_sub(&s->bytes, o->charged);
                 atomic_fetch_sub(&s->objects, 1);

@@ -10,7 +10,7 @@
 #include "engine/key/record.h"
 #include "engine/key/row.h"
 
-enum { EVICT_SLOTS_MAX = 64, EVICT_VICTIMS_MAX = 32, DELTA_BYTES_MAX = 64 << 10 };
+enum { EVICT_SLOTS_MAX = 64, EVICT_VICTIMS_MAX = 32, DELTA_BYTES_MAX = 64 << 10, TRIM_BYTES_MAX = 64 << 10 };
 
 enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t hash, struct slice key,
                      enum store_tier tier, struct buf *scratch, struct obj **out)
@@ -45,6 +45,8 @@ uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct
     uint64_t id = 0;
 
     o->state &= ~STATE_BLIND;
+    if (atomic_load_explicit(&s->no_ids, memory_order_relaxed))
+        return 0;
     if (load_record(s, space, o->slot, o->hash, obj_key(o), STORE_DISK, scratch, &stored) != OK)
         return 0; /* absent, as nearly always; what cannot be read cannot be reaped either */
     if (stored->form == OBJ_BIG)
@@ -62,11 +64,39 @@ static void delta_pass_on(struct txn *t, bool now)
     }
 }
 
+/* The dirty bytes of elements are those that changed, whatever the object's state. */
+static void elements_charge(struct txn *t, struct elements *e)
+{
+    int64_t more = (int64_t)(e->bytes - e->charged), dirty = (int64_t)(e->change_bytes - e->charged_dirty);
+
+    e->charged = e->bytes;
+    e->charged_dirty = e->change_bytes;
+    if (dirty != 0)
+        atomic_fetch_add_explicit(&t->set->dirty_bytes, dirty, memory_order_relaxed);
+    t->bytes_delta += more;
+    delta_pass_on(t, false);
+}
+
+void obj_drop_elements(struct set *s, struct obj *o)
+{
+    struct elements *e = o->elements;
+
+    if (e == NULL)
+        return;
+    o->elements = NULL;
+    atomic_fetch_sub_explicit(&s->bytes, (int64_t)e->charged, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&s->dirty_bytes, (int64_t)e->charged_dirty, memory_order_relaxed);
+    e->charged = e->charged_dirty = 0;
+    elements_drop(e);
+}
+
 void obj_charge(struct txn *t, struct obj *o)
 {
     size_t memory = obj_memory(o);
     int64_t more = (int64_t)memory - o->charged;
 
+    if (o->elements != NULL)
+        elements_charge(t, o->elements);
     if (more == 0)
         return;
     if (o->charged == 0)
@@ -84,6 +114,7 @@ void obj_forget(struct set *s, struct slot *slot, struct obj *o)
     if (!(o->state & STATE_TOMB))
         slot->live--;
     table_remove(&slot->table, o);
+    obj_drop_elements(s, o);
     if (o->charged != 0) {
         atomic_fetch_sub_explicit(&s->bytes, o->charged, memory_order_relaxed);
         atomic_fetch_sub_explicit(&s->objects, 1, memory_order_relaxed);
@@ -100,7 +131,16 @@ static size_t evict_slot(struct set *s, struct slot *slot)
     for (uint32_t i = 0; i < slot->table.capacity && count < EVICT_VICTIMS_MAX; i++) {
         struct obj *o = table_at(&slot->table, i);
 
-        if (o == NULL || o->state & (STATE_DIRTY | STATE_FLYING))
+        if (o == NULL)
+            continue;
+        if (o->elements != NULL && freed < TRIM_BYTES_MAX) {
+            size_t trimmed = elements_trim(o->elements, false, TRIM_BYTES_MAX);
+
+            o->elements->charged -= trimmed;
+            atomic_fetch_sub_explicit(&s->bytes, (int64_t)trimmed, memory_order_relaxed);
+            freed += trimmed;
+        }
+        if (o->state & (STATE_DIRTY | STATE_FLYING))
             continue;
         if (o->state & STATE_REFERENCED)
             o->state &= ~STATE_REFERENCED;

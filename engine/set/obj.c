@@ -29,6 +29,7 @@ struct obj *obj_new(uint32_t hash, struct slice key, size_t value_room)
 
 void obj_free(struct obj *o)
 {
+    elements_drop(o->elements);
     if (!value_is_inline(o))
         free(o->value);
     free(o);

@@ -4,7 +4,8 @@
  *   form    value bytes
  *   PLAIN   string: the bytes themselves
  *   PACKED  hash, list, set, sorted set: all elements in one run (engine/type/packed.h)
- *   BIG     struct obj_big: the id under which the elements are rows of the store; behind it a list keeps its ends
+ *   BIG     struct obj_big: the id under which the elements are rows of the store; behind it a list keeps its ends.
+ *           What the store does not have of them yet, and what was used lately, is in memory beside it (elements.h)
  *
  * The pointer of an object stays valid as long as its slot's lock is held. All fields are guarded by that lock.
  * The types read and write key, value, count, marks and form, and tell the transaction (txn_changed); the rest is the
@@ -45,6 +46,8 @@ enum {
     OBJ_CHUNK_BYTES = 16 << 10,
 };
 
+struct elements;
+
 struct obj {
     uint32_t hash;          /* hash_name(key) */
     uint8_t type;           /* enum obj_type */
@@ -56,8 +59,8 @@ struct obj {
     uint64_t count;         /* elements of a collection; bytes of a BIG string */
     msec_t expire_ms;       /* 0: none. Change it by txn_expire only */
     lsn_t last_change;
-    lsn_t since;            /* working set only: first change that is not in the store yet */
-    lsn_t next_since;       /* working set only: same, after the writer picked it */
+    struct elements *elements; /* working set only: of a BIG collection, what is in memory; NULL: nothing */
+    lsn_t next_since;       /* working set only: first change after the writer picked it; 0: none */
     uint8_t *value;
     uint32_t value_size;
     uint32_t value_capacity;

@@ -244,6 +244,12 @@ void set_evict_all(struct set *s)
             while (i < slot->table.capacity) {
                 struct obj *o = table_at(&slot->table, i);
 
+                if (o != NULL && o->elements != NULL) {
+                    size_t trimmed = elements_trim(o->elements, true, SIZE_MAX);
+
+                    o->elements->charged -= trimmed;
+                    atomic_fetch_sub(&s->bytes, (int64_t)trimmed);
+                }
                 if (o == NULL || o->state & (STATE_DIRTY | STATE_FLYING)) {
                     i++;
                     continue;

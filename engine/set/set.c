@@ -17,6 +17,7 @@ static enum err ids_raise(struct set *s)
 {
     uint64_t limit = s->id_limit + IDS_STEP;
 
+    atomic_store(&s->no_ids, false);
     TRY(store_meta_put(s->store, SLICE_LITERAL("id-limit"), slice_of(&limit, sizeof limit)));
     s->id_limit = limit;
     return OK;
@@ -47,6 +48,7 @@ static enum err ids_load(struct set *s)
         e = err_set(ERR_CORRUPT, "the row of the id limit has %zu bytes", v.bytes.size);
     store_value_free(&v);
     s->next_id = s->id_limit;
+    atomic_store(&s->no_ids, e == ERR_NOT_FOUND);
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
@@ -243,6 +245,7 @@ enum err set_open(const struct set_options *options, struct set **out)
 enum err set_start(struct set *s)
 {
     check(!s->started);
+    atomic_store(&s->dirty_grace, atomic_load(&s->dirty_bytes));
     set_replay_position(s, 0);
     check(pthread_create(&s->keeper, NULL, keeper_run, s) == 0);
     s->started = true;

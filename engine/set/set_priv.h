@@ -9,6 +9,7 @@
 #ifndef CAIRN_ENGINE_SET_SET_PRIV_H
 #define CAIRN_ENGINE_SET_SET_PRIV_H
 
+#include "engine/set/elements.h"
 #include "engine/set/journal.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
@@ -79,6 +80,7 @@ struct set {
     struct txn *keeper_txn;
     lsn_t *replay_floors; /* by database, as found at open */
     lsn_t swapped_at;     /* under pass: position of the last SWAPDB that is in the order of databases */
+    atomic_bool no_ids;      /* no id was ever given out: the store has no BIG records */
     _Atomic lsn_t replaying; /* oldest position that replay has not passed; 0: started, no replay */
 
     /* Any thread */
@@ -87,6 +89,7 @@ struct set {
     uint16_t *uids; /* by database; changed by SWAPDB with the world stopped */
     atomic_uint_fast64_t budget_bytes, dirty_bytes_max, log_bytes_max;
     atomic_int_fast64_t bytes, dirty_bytes, objects;
+    atomic_int_fast64_t dirty_grace; /* what replay left dirty: nobody waits for that to drain; 0: it has */
     atomic_uint_fast64_t hits, misses, loads, evictions, expired, drains, drained, drain_ingests, drain_batches, stalls;
     atomic_uint_fast64_t floor; /* persisted */
     atomic_uint eviction_hand;
@@ -125,7 +128,7 @@ struct touched {
     slot_t slot;
     uint16_t db;
     int8_t keys, expires; /* what it changes in the counts */
-    bool through;    /* was BIG at some time: its record is written through */
+    bool through;    /* rows of it have landed, or wait in the batch: so must its record with this commit */
 };
 enum { EFFECT_NONE = UINT32_MAX };
 
@@ -185,6 +188,10 @@ void gate_done(struct txn *t);
 /* txn.c: the entry that collects what the running effect does to o */
 struct touched *touch(struct txn *t, struct obj *o);
 
+/* rows.c: record and changed rows of an object into the transaction's batch; it is clean when that has landed */
+void write_through(struct txn *t, struct space *space, struct obj *o);
+void wait_landed(struct set *s);
+
 /* For a BLIND object about to be written: the id of the BIG record that the store has, 0 if none. Clears BLIND. */
 uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct buf *scratch);
 
@@ -192,6 +199,7 @@ uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct
 enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t hash, struct slice key,
                      enum store_tier tier, struct buf *scratch, struct obj **out);
 void obj_charge(struct txn *t, struct obj *o);
+void obj_drop_elements(struct set *s, struct obj *o); /* from memory only; accounts */
 void obj_forget(struct set *s, struct slot *slot, struct obj *o); /* out of table and memory; accounts */
 void evict_some(struct txn *t);
 
@@ -206,13 +214,16 @@ enum err writer_flush(struct set *s);
 /* locked: the caller holds all slot locks. Always under pass. */
 enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locked);
 
-/* What may be dirty before a drain starts: never more than half of the budget. */
+/*
+ * What may be dirty before a drain starts: never more than half of the budget. Replay uses all of that half: its objects
+ * were made without asking the store, and a drain has to ask, so draining meanwhile costs more than replay itself.
+ */
 static inline int64_t dirty_limit(struct set *s)
 {
     uint64_t most = atomic_load_explicit(&s->dirty_bytes_max, memory_order_relaxed);
     uint64_t half = atomic_load_explicit(&s->budget_bytes, memory_order_relaxed) / 2;
 
-    return (int64_t)(most < half ? most : half);
+    return (int64_t)(most < half && atomic_load_explicit(&s->replaying, memory_order_relaxed) == 0 ? most : half);
 }
 void record_of(const struct obj *o, struct buf *out);
 

@@ -115,8 +115,10 @@ enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struc
 static void stall(struct txn *t)
 {
     struct set *s = t->set;
-    int64_t limit = 2 * dirty_limit(s);
+    int64_t limit = dirty_limit(s) + atomic_load_explicit(&s->dirty_grace, memory_order_relaxed);
 
+    if (limit < 2 * dirty_limit(s))
+        limit = 2 * dirty_limit(s);
     if (atomic_load_explicit(&s->dirty_bytes, memory_order_relaxed) <= limit)
         return;
     set_wake_writer(s);
@@ -360,7 +362,7 @@ struct touched *touch(struct txn *t, struct obj *o)
 {
     struct touched *entry = touch_record(t, o);
 
-    if (o->form == OBJ_BIG)
+    if (o->form == OBJ_BIG && o->type == OBJ_STRING)
         entry->through = true;
     return entry;
 }
@@ -432,6 +434,9 @@ static void drop_elements(struct txn *t, struct touched *entry)
 
     if (o->form != OBJ_BIG)
         return;
+    obj_drop_elements(t->set, o);
+    if (o->state & STATE_SURE)
+        return; /* nothing of it has ever left */
     entry->through = true;
     row_garbage(&t->row, o->slot, obj_big_get(o).id);
     batch_put(t->batch, set_family(t->set, entry->space), buf_slice(&t->row), (struct slice){0});
@@ -612,55 +617,6 @@ static struct slice text_finish(struct txn *t)
     return buf_slice(&t->text);
 }
 
-/* The writer holds an older copy of this object: that one must be in the store before ours. */
-static void wait_landed(struct set *s)
-{
-    pthread_mutex_lock(&s->wake_lock);
-    while (s->in_air && s->drain_error == OK)
-        pthread_cond_wait(&s->landed, &s->wake_lock);
-    pthread_mutex_unlock(&s->wake_lock);
-}
-
-static void write_through(struct txn *t, struct touched *entry)
-{
-    struct set *s = t->set;
-    struct obj *o = entry->o;
-    struct slot *slot = &entry->space->slots[entry->slot];
-    struct family *f = set_family(s, entry->space);
-
-    if (o->state & STATE_FLYING) {
-        wait_landed(s);
-        o->state &= ~STATE_FLYING;
-        o->next_since = 0;
-    }
-    if (o->state & STATE_BLIND) {
-        uint64_t id = blind_resolve(s, entry->space, o, &t->row);
-
-        if (id != 0) {
-            row_garbage(&t->row, o->slot, id);
-            batch_put(t->batch, f, buf_slice(&t->row), (struct slice){0});
-            set_garbage_add(s, &(struct garbage){entry->space->uid, o->slot, id});
-        }
-    }
-    row_key(&t->row, o->slot, o->hash, obj_key(o));
-    if (o->state & STATE_TOMB) {
-        batch_delete(t->batch, f, buf_slice(&t->row));
-    } else {
-        buf_clear(&t->record);
-        record_of(o, &t->record);
-        batch_put(t->batch, f, buf_slice(&t->row), buf_slice(&t->record));
-        if (o->expire_ms != 0) {
-            row_expiry(&t->row, o->slot, o->expire_ms, obj_key(o));
-            batch_put(t->batch, f, buf_slice(&t->row), (struct slice){0});
-        }
-    }
-    o->state &= ~STATE_SURE;
-    if (o->state & STATE_HELD)
-        obj_dirty(s, slot, o, o->last_change); /* it is drained once more, which does no harm */
-    else
-        obj_clean(s, slot, o);
-}
-
 /* Stamps what the effects changed, in order; later entries of an object overwrite earlier ones. */
 static void stamp(struct txn *t, lsn_t base)
 {
@@ -706,7 +662,7 @@ static void settle(struct txn *t)
                     break;
                 }
             if (t->touched[i].through)
-                write_through(t, &t->touched[i]);
+                write_through(t, t->touched[i].space, t->touched[i].o);
         }
     }
     if (batch_count(t->batch) > 0) {

@@ -451,6 +451,8 @@ enum err writer_pass(struct set *s, bool flush_always)
         atomic_store(&s->floor, floor);
         s->journal->trim(s->journal->context, floor);
     }
+    if (atomic_load(&s->dirty_bytes) <= dirty_limit(s))
+        atomic_store(&s->dirty_grace, 0);
     atomic_fetch_add(&s->drains, 1);
     pthread_mutex_unlock(&s->pass);
     return e;
@@ -467,7 +469,8 @@ static bool pass_due(struct set *s, uint64_t idle_ms)
         return true;
     if (atomic_load(&s->dirty_bytes) > dirty_limit(s))
         return true;
-    if (tail > floor && tail - floor > atomic_load(&s->log_bytes_max))
+    /* What replay has not reached yet keeps the floor where it is, whatever is drained. */
+    if (atomic_load(&s->replaying) == 0 && tail > floor && tail - floor > atomic_load(&s->log_bytes_max))
         return true;
     /* Rows of big collections are not dirty objects. Left alone, RocksDB would flush them itself, ahead of the log. */
     if (store_memtable_bytes(s->store) > memtable_limit(s))
