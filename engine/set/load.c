@@ -47,7 +47,7 @@ uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct
     o->state &= ~STATE_BLIND;
     if (atomic_load_explicit(&s->no_ids, memory_order_relaxed))
         return 0;
-    if (load_record(s, space, o->slot, o->hash, obj_key(o), STORE_DISK, scratch, &stored) != OK)
+    if (load_record(s, space, o->slot, o->hash, obj_key(o), STORE_DISK_ONCE, scratch, &stored) != OK)
         return 0; /* absent, as nearly always; what cannot be read cannot be reaped either */
     if (stored->form == OBJ_BIG)
         id = obj_big_get(stored).id;

@@ -218,7 +218,7 @@ static enum err find(struct txn *t, slot_t number, uint32_t hash, struct slice k
     if (o == NULL) {
         if (!t->options.replay && slot->live == slot->keys)
             return ERR_NOT_FOUND;
-        tier = txn_may_wait(t) ? STORE_DISK : STORE_CACHED;
+        tier = txn_may_wait(t) ? STORE_DISK_ONCE : STORE_CACHED;
         TRY(load_record(s, t->space, number, hash, key, tier, &t->row, &o));
         o->db = (uint16_t)t->db;
         table_add(&slot->table, o);

@@ -106,9 +106,9 @@ enum err txn_index_get(struct txn *t, struct obj *o, uint64_t index, struct slic
 void txn_index_put(struct txn *t, struct obj *o, uint64_t index, struct slice value);
 void txn_index_delete(struct txn *t, struct obj *o, uint64_t index);
 
-/* Score rows (sorted sets). */
-void txn_score_put(struct txn *t, struct obj *o, double score, struct slice member);
-void txn_score_delete(struct txn *t, struct obj *o, double score, struct slice member);
+/* Members of sorted sets: element and row by score in one. old: the score until now, NULL if the member is new. */
+void txn_member_put(struct txn *t, struct obj *o, struct slice member, double score, const double *old);
+void txn_member_delete(struct txn *t, struct obj *o, struct slice member, double old);
 
 /*
  * A walk over the rows of a BIG object, in order or backwards. It sees the rows as they were when it was opened, so

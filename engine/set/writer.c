@@ -1,7 +1,8 @@
 /*
  * writer.c - drains changed objects into the store, in slot order, and moves the floor.
  *
- *   pick (slot locked)      copies the records of a slot's dirty objects; they are FLYING
+ *   pick (slot locked)      copies the records of a slot's dirty objects, takes the changed elements; they are FLYING
+ *   finish (no lock)        makes rows of elements, sorts the slot's rows
  *   sync                    the journal, through the largest change copied
  *   land (no lock)          one sorted file by ingest when the piece is large, else one memtable batch
  *   settle (slot locked)    an object not changed meanwhile is clean; a tombstone is gone
@@ -54,6 +55,8 @@ struct flight {
     size_t row_count, row_capacity;
     struct flown *objects;
     size_t object_count, object_capacity;
+    struct elements_flight *elements; /* of BIG objects */
+    size_t elements_count, elements_capacity, elements_rowed;
     lsn_t last;
     struct batch *batch; /* count rows and the floor */
     unsigned file_number;
@@ -84,7 +87,6 @@ void obj_dirty(struct set *s, struct slot *slot, struct obj *o, lsn_t lsn)
     o->dirty_index = slot->dirty_count;
     slot->dirty[slot->dirty_count++] = o;
     o->state |= STATE_DIRTY;
-    o->since = lsn;
     atomic_fetch_add_explicit(&s->dirty_bytes, o->charged, memory_order_relaxed);
 }
 
@@ -99,7 +101,6 @@ void obj_clean(struct set *s, struct slot *slot, struct obj *o)
     slot->dirty[o->dirty_index] = last;
     last->dirty_index = o->dirty_index;
     o->state &= ~STATE_DIRTY;
-    o->since = 0;
     atomic_fetch_sub_explicit(&s->dirty_bytes, o->charged, memory_order_relaxed);
     if (slot->dirty_count == 0) {
         free(slot->dirty);
@@ -149,7 +150,6 @@ static int by_key(const void *a, const void *b, void *flight)
 static void pick_slot(struct set *s, struct flight *f, slot_t number)
 {
     struct slot *slot = &f->space->slots[number];
-    size_t first = f->row_count;
 
     for (uint32_t i = 0; i < slot->dirty_count; i++) {
         struct obj *o = slot->dirty[i];
@@ -178,9 +178,15 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
             f->last = o->last_change;
         GROW(f->objects, f->object_count, f->object_capacity);
         f->objects[f->object_count++] = (struct flown){o, number};
+        if (o->elements != NULL && o->elements->change_count > 0) {
+            struct elements_flight *flight;
+
+            GROW(f->elements, f->elements_count, f->elements_capacity);
+            flight = &f->elements[f->elements_count++];
+            *flight = (struct elements_flight){.slot = number, .type = o->type, .id = obj_big_get(o).id};
+            elements_take(o->elements, flight);
+        }
     }
-    if (f->row_count > first)
-        qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
     if (slot->counts_since != 0) {
         /* Through which position these counts are right: in replay, through the last delta; else, the slot being
          * locked, through everything appended. */
@@ -192,6 +198,33 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
         slot->counts_since = 0;
         slot->counts_at = at;
     }
+}
+
+/* Makes rows of the elements that were taken, and brings the slot's rows from `first` on into order. No lock. */
+static void pick_finish(struct flight *f, size_t first)
+{
+    for (; f->elements_rowed < f->elements_count; f->elements_rowed++) {
+        struct elements_flight *flight = &f->elements[f->elements_rowed];
+
+        for (size_t i = 0; i < flight->count; i++) {
+            struct element *el = flight->list[i];
+            struct slice value;
+            bool tomb;
+            int step = 0;
+
+            while (element_row(el, flight->type, flight->slot, flight->id, &step, &f->key, &value, &tomb)) {
+                buf_clear(&f->record);
+                buf_append_slice(&f->record, value);
+                row_add(f, tomb);
+            }
+            if (el->tomb) {
+                GROW(flight->tombs, flight->tomb_count, flight->tomb_capacity);
+                flight->tombs[flight->tomb_count++] = el;
+            }
+        }
+    }
+    if (f->row_count > first)
+        qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
 }
 
 /* ---- Land, settle ---- */
@@ -259,13 +292,25 @@ static void settle_object(struct set *s, struct slot *slot, struct obj *o)
         return; /* written through meanwhile: it is dirty again */
     o->state &= ~STATE_FLYING;
     if (o->next_since != 0) {
-        o->since = o->next_since;
         o->next_since = 0;
         return;
     }
     obj_clean(s, slot, o);
     if (o->state & STATE_TOMB)
         obj_forget(s, slot, o);
+}
+
+static void settle_elements(struct set *s, struct elements_flight *flight)
+{
+    struct elements *e = flight->elements;
+    bool orphan = e->orphan;
+
+    atomic_fetch_sub_explicit(&s->dirty_bytes, (int64_t)flight->dirty, memory_order_relaxed);
+    elements_settle(flight);
+    if (orphan)
+        return;
+    atomic_fetch_add_explicit(&s->bytes, (int64_t)(e->bytes - e->charged), memory_order_relaxed);
+    e->charged = e->bytes;
 }
 
 /* Puts the piece into the store and settles its objects. */
@@ -284,18 +329,20 @@ static enum err land_piece(struct set *s, struct flight *f, bool locked)
     if (e != OK)
         return e;
     in_air_set(s, false);
-    for (size_t i = 0; i < f->object_count;) {
+    for (size_t i = 0, k = 0; i < f->object_count;) {
         slot_t number = f->objects[i].slot;
 
         if (!locked)
             pthread_mutex_lock(&s->locks[number]);
+        for (; k < f->elements_count && f->elements[k].slot == number; k++)
+            settle_elements(s, &f->elements[k]);
         for (; i < f->object_count && f->objects[i].slot == number; i++)
             settle_object(s, &f->space->slots[number], f->objects[i].o);
         if (!locked)
             pthread_mutex_unlock(&s->locks[number]);
     }
     atomic_fetch_add(&s->drained, f->object_count);
-    f->object_count = f->row_count = 0;
+    f->object_count = f->row_count = f->elements_count = f->elements_rowed = 0;
     f->arena.size = 0;
     f->last = 0;
     return OK;
@@ -354,6 +401,7 @@ void flight_free(struct flight *f)
     buf_free(&f->record);
     free(f->rows);
     free(f->objects);
+    free(f->elements);
     free(f);
 }
 
@@ -367,9 +415,11 @@ enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locke
     batch_clear(f->batch);
     for (unsigned number = 0; number < SLOTS && e == OK; number++) {
         struct slot *slot = &space->slots[number];
+        size_t first;
 
         if (!locked)
             e = lock_slot(s, f, (slot_t)number);
+        first = f->row_count;
         if (e == OK && (slot->dirty_count > 0 || slot->counts_since != 0)) {
             if (f->object_count == 0)
                 in_air_set(s, true);
@@ -377,6 +427,7 @@ enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locke
         }
         if (!locked)
             pthread_mutex_unlock(&s->locks[number]);
+        pick_finish(f, first);
         if (e == OK && f->arena.size >= PIECE_BYTES)
             e = land_piece(s, f, locked);
     }

@@ -91,7 +91,7 @@ static enum err copy_elements(struct txn *t, struct obj *from, struct obj *to, s
 
     TRY(element_walk_begin(t, from, &w));
     while ((e = element_walk_next(&w)) == OK) {
-        if (to->form == OBJ_BIG)
+        if (to->form == OBJ_BIG && to->type != OBJ_ZSET)
             txn_element_put(t, to, w.name, w.value);
         if (from->type == OBJ_SET) {
             effect_run_add(run, w.name);
@@ -101,7 +101,7 @@ static enum err copy_elements(struct txn *t, struct obj *from, struct obj *to, s
             double score = score_of(w.value);
 
             if (to->form == OBJ_BIG)
-                txn_score_put(t, to, score, w.name);
+                txn_member_put(t, to, w.name, score, NULL);
             effect_run_add2(run, slice_of(text, num_format_double(text, score)), w.name);
         }
     }

@@ -73,16 +73,9 @@ enum err zset_score(struct txn *t, struct obj *o, struct slice member, double *s
 
 /* ---- BIG ---- */
 
-static void big_put(struct txn *t, struct obj *o, struct slice member, double score)
-{
-    txn_element_put(t, o, member, score_bytes(&score));
-    txn_score_put(t, o, score, member);
-}
-
 void zset_big_delete(struct txn *t, struct obj *o, struct slice member, double score)
 {
-    txn_element_delete(t, o, member);
-    txn_score_delete(t, o, score, member);
+    txn_member_delete(t, o, member, score);
     o->count--;
 }
 
@@ -96,7 +89,7 @@ enum err zset_make_big(struct txn *t, struct obj *o)
     buf_append_slice(&run, obj_value(o));
     e = txn_make_big(t, o);
     while (e == OK && zset_pair_next(buf_slice(&run), &p))
-        big_put(t, o, p.member, p.score);
+        txn_member_put(t, o, p.member, p.score, NULL);
     o->count = count;
     buf_free(&run);
     return e;
@@ -165,9 +158,7 @@ static enum err update_big(struct txn *t, struct obj *o, struct slice member, do
     *result = wanted;
     if (*change < ZSET_UPDATED)
         return OK;
-    if (*change == ZSET_UPDATED)
-        txn_score_delete(t, o, old, member);
-    big_put(t, o, member, wanted);
+    txn_member_put(t, o, member, wanted, *change == ZSET_UPDATED ? &old : NULL);
     o->count += *change == ZSET_ADDED;
     mark(o, member);
     zset_ends_added(o, wanted, member);
@@ -296,7 +287,7 @@ static enum err fill(struct txn *t, struct obj *o, const struct element_list *pa
         if (o->form != OBJ_BIG && o->value_size + member.size > OBJ_PACKED_BYTES_MAX)
             TRY(zset_make_big(t, o));
         if (o->form == OBJ_BIG)
-            big_put(t, o, member, score);
+            txn_member_put(t, o, member, score, NULL);
         else
             zset_packed_append(o, member, score);
         o->count++;

@@ -187,8 +187,7 @@ START_TEST(set__big_rows_are_read_in_the_transaction_that_writes_them)
         double score = (i * 37) % 101 - 50;
 
         snprintf(name, sizeof name, "m%d", i);
-        txn_element_put(t, o, slice_str(name), slice_of(&score, sizeof score));
-        txn_score_put(t, o, score, slice_str(name));
+        txn_member_put(t, o, slice_str(name), score, NULL);
         o->count++;
     }
     txn_changed(t, o);

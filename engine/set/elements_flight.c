@@ -1,0 +1,161 @@
+/*
+ * elements_flight.c - changes of elements on their way to the store, and the forgetting of what is there.
+ *
+ * (1) One flight at a time: what was taken is settled before anything is taken again.
+ * (2) What has landed is clean at once, by its generation; only tombs and replaced elements are touched one by one.
+ */
+#include "engine/set/elements.h"
+
+#include "base/check.h"
+#include "engine/key/row.h"
+
+#include <stdlib.h>
+
+/* ---- Rows ---- */
+
+uint32_t elements_index(uint64_t index, uint8_t name[8])
+{
+    for (int i = 0; i < 8; i++)
+        name[i] = (uint8_t)(index >> (56 - 8 * i));
+    return (uint32_t)(index * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+}
+
+uint64_t elements_index_of(struct slice name)
+{
+    uint64_t index = 0;
+
+    check(name.size == sizeof index);
+    for (int i = 0; i < 8; i++)
+        index = index << 8 | name.data[i];
+    return index;
+}
+
+static double score_at(const uint8_t *bytes)
+{
+    double score;
+
+    memcpy(&score, bytes, sizeof score);
+    return score;
+}
+
+/* The rows by score: the old one goes unless the new one is the same. */
+static bool score_row(const struct element *el, slot_t slot, uint64_t id, int *step, struct buf *key, bool *tomb)
+{
+    const uint8_t *value = el->bytes + el->name_size;
+    double stored = el->was ? score_at(value + el->value_size) : 0, score = el->tomb ? 0 : score_at(value);
+    bool same = el->was && !el->tomb && row_sortable(stored) == row_sortable(score);
+
+    if (*step == 1) {
+        *step = 2;
+        if (el->was && !same) {
+            row_score(key, slot, id, stored, element_name(el));
+            *tomb = true;
+            return true;
+        }
+    }
+    if (*step == 2) {
+        *step = 3;
+        if (!el->tomb && !same) {
+            row_score(key, slot, id, score, element_name(el));
+            *tomb = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool element_row(const struct element *el, enum obj_type type, slot_t slot, uint64_t id, int *step, struct buf *key,
+                 struct slice *value, bool *tomb)
+{
+    *value = (struct slice){0};
+    if (*step > 0)
+        return type == OBJ_ZSET && score_row(el, slot, id, step, key, tomb);
+    *step = 1;
+    if (type == OBJ_LIST)
+        row_index(key, slot, id, elements_index_of(element_name(el)));
+    else
+        row_element(key, slot, id, el->hash, element_name(el));
+    *tomb = el->tomb;
+    if (!el->tomb)
+        *value = element_value(el);
+    return true;
+}
+
+/* ---- Flights ---- */
+
+void elements_take(struct elements *e, struct elements_flight *f)
+{
+    check(!e->flying && e->change_count > 0 && e->generation < UINT32_MAX);
+    f->elements = e;
+    f->list = e->changes;
+    f->count = e->change_count;
+    f->generation = e->generation++;
+    f->dirty = e->charged_dirty;
+    e->charged_dirty = 0;
+    e->flying = true;
+    e->changes = NULL;
+    e->change_count = e->change_capacity = 0;
+    e->change_bytes = 0;
+}
+
+void elements_settle(struct elements_flight *f)
+{
+    struct elements *e = f->elements;
+
+    check(e->flying);
+    e->flying = false;
+    if (!e->orphan) {
+        e->landed = f->generation;
+        for (size_t i = 0; i < f->tomb_count; i++)
+            if (!f->tombs[i]->replaced)
+                elements_forget(e, f->tombs[i]);
+        for (size_t i = 0; i < e->dead_count; i++)
+            element_free(e, e->dead[i]);
+        free(e->dead);
+        e->dead = NULL;
+        e->dead_count = e->dead_capacity = 0;
+    } else {
+        elements_drop(e);
+    }
+    free(f->list);
+    free(f->tombs);
+    *f = (struct elements_flight){0};
+}
+
+void elements_landed(struct elements *e)
+{
+    for (size_t i = 0; i < e->change_count; i++) {
+        struct element *el = e->changes[i];
+
+        el->generation = 0;
+        if (el->tomb)
+            elements_forget(e, el);
+    }
+    e->change_count = 0;
+    e->change_bytes = 0;
+}
+
+/* ---- Forgetting ---- */
+
+size_t elements_trim(struct elements *e, bool all, size_t enough)
+{
+    size_t before = e->bytes;
+
+    for (uint32_t n = 0; n < e->segment_count && before - e->bytes < enough; n++) {
+        struct segment *s = &e->segments[e->hand++ % e->segment_count];
+
+        for (uint32_t i = 0; i < s->capacity;) {
+            struct element *el = s->cells[i] != 0 ? element_of_cell(s->cells[i]) : NULL;
+
+            if (el == NULL || el->generation > e->landed || (!all && el->referenced)) {
+                if (el != NULL)
+                    el->referenced = 0;
+                i++;
+                continue;
+            }
+            elements_forget(e, el); /* may move another into this cell */
+            e->complete = false;
+        }
+    }
+    return before - e->bytes;
+}
