@@ -1,8 +1,10 @@
 /*
  * cluster.c - the step: one event in, its consequences, then what the end of a step owes.
  *
- * (1) The end of a step says, in this order: PING/PONG that were asked for, PERSIST, roles, MAP, STATE, SLOT_LOST. So a
- *     map is published only when what it shows is durable, and keys are dropped only when nobody is routed to them.
+ * (1) The end of a step says, in this order: PERSIST, PROMOTE, PING/PONG that were asked for, PERSIST, MAP, REPLICATE,
+ *     STATE, SLOT_LOST, the end of a pause. So a map is published only when what it shows is durable, a new master's
+ *     history is its own before writes are let in, a node that becomes a replica takes no more writes when its data
+ *     is replaced, and keys are dropped, and held writes go on, only when nobody is routed here for them.
  * (2) Time never falls inside the core.
  */
 #include "cluster/cluster.h"
@@ -10,8 +12,10 @@
 #include "cluster/action.h"
 #include "cluster/command.h"
 #include "cluster/cron.h"
+#include "cluster/election.h"
 #include "cluster/epoch.h"
 #include "cluster/link.h"
+#include "cluster/manual.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
 #include "cluster/nodes_conf.h"
@@ -64,6 +68,7 @@ void cluster_config_default(struct cluster_config *config)
         .allow_replica_migration = true,
         .require_full_coverage = true,
         .allow_pubsubshard_when_down = true,
+        .repl_ping_period_ms = 10000,
     };
 }
 
@@ -202,8 +207,8 @@ static void start(struct cluster *c)
     for (size_t i = 0; i < c->node_count; i++) {
         struct node *n = c->nodes[i];
 
-        n->created = c->now;
-        n->ping_sent = 0;
+        n->created = n->answered = c->now;
+        n->ping_sent = n->heard_us = 0;
         if (n != c->myself)
             n->data_received = n->pong_received = c->now;
         if (node_is(n, NODE_FAIL))
@@ -213,8 +218,9 @@ static void start(struct cluster *c)
     check_data(c);
     c->state_due = true;
     cluster_map_changed(c);
-    if (c->replication && c->myself->master != NULL)
-        c->replicate_due = true;
+    c->repl_heard = c->now;
+    c->replicate_due = c->replication && c->myself->master != NULL;
+    c->promote_due = c->replication && node_is_master(c->myself);
     action_log(c, LOG_NOTICE, "Node configuration loaded, I'm %.40s", c->myself->id);
 }
 
@@ -230,6 +236,21 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t
     epoch_bump_above(c, epoch_above); /* the source may have moved on without our knowing */
     cluster_changed_durable(c);
     c->pong_all = true;
+}
+
+/* What is said about another master than the present one is late: it must not make this node electable. */
+static void replication(struct cluster *c, const struct cluster_replication *r)
+{
+    const struct node *master = c->myself->master;
+
+    if ((r->master == NULL) != node_is_master(c->myself) ||
+        (r->master != NULL && (master == NULL || strcmp(master->id, r->master) != 0)))
+        return;
+    c->repl_offset = r->offset;
+    c->repl_whole = r->whole;
+    c->repl_link_up = r->link_up;
+    c->repl_heard = c->now - r->age_ms;
+    manual_on_replication(c, r);
 }
 
 static void handle(struct cluster *c, const struct cluster_event *event)
@@ -266,9 +287,7 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         apply_config(c, event->config);
         break;
     case CLUSTER_EVENT_REPLICATION:
-        c->repl_offset = event->offset;
-        c->repl_link_down_ms = event->link_down_ms;
-        c->repl_loading = event->loading;
+        replication(c, event->replication);
         break;
     case CLUSTER_EVENT_DROPPED:
         for (size_t i = 0; i < event->slot_count; i++)
@@ -282,22 +301,31 @@ static void handle(struct cluster *c, const struct cluster_event *event)
 
 /* ---- The end of a step ---- */
 
-static void say_roles(struct cluster *c)
+static void say_promotion(struct cluster *c)
 {
-    const struct node *master = c->myself->master;
-
+    if (!c->promote_due && !c->flush_due)
+        return;
+    action_persist(c, false);
     if (c->promote_due)
         action_add(c, CLUSTER_PROMOTE);
     if (c->flush_due)
         action_add(c, CLUSTER_FLUSH_DATA);
+    c->promote_due = c->flush_due = false;
+}
+
+static void say_master(struct cluster *c)
+{
+    const struct node *master = c->myself->master;
+
     if (c->replicate_due && master != NULL) {
+        const char *ip = action_text(c, "%s", master->ip);
         struct cluster_action *a = action_add(c, CLUSTER_REPLICATE);
 
         memcpy(a->node, master->id, sizeof a->node);
-        a->text = action_text(c, "%s", master->ip);
+        a->text = ip;
         a->port = node_base_port(c, master);
     }
-    c->promote_due = c->flush_due = c->replicate_due = false;
+    c->replicate_due = false;
 }
 
 static void say_lost(struct cluster *c)
@@ -324,19 +352,24 @@ static void finish(struct cluster *c, bool lazy)
     if (c->state_due)
         state_changed = state_update(c);
     c->state_due = false;
+    say_promotion(c);
     if (c->tell_masters && node_is_voter(c->myself))
         message_ping_masters(c);
     if (c->pong_all)
         message_broadcast_pong(c);
-    c->tell_masters = c->pong_all = false;
+    else if (c->tell_siblings && c->myself->master != NULL)
+        message_pong_siblings(c);
+    c->tell_masters = c->pong_all = c->tell_siblings = false;
     action_persist(c, lazy);
-    say_roles(c);
     if (c->map_due)
         action_add(c, CLUSTER_MAP);
+    say_master(c);
     if (state_changed)
         action_add(c, CLUSTER_STATE)->ok = c->ok;
     say_lost(c);
-    c->map_due = false;
+    if (c->unpause_due)
+        action_add(c, CLUSTER_PAUSE)->until_ms = 0;
+    c->map_due = c->unpause_due = false;
 }
 
 struct cluster_actions cluster_step(struct cluster *c, const struct cluster_event *event, msec_t now)
@@ -345,6 +378,7 @@ struct cluster_actions cluster_step(struct cluster *c, const struct cluster_even
         c->now = now;
     action_reset(c);
     handle(c, event);
+    election_run(c);
     finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);
     return (struct cluster_actions){c->actions, c->action_count, c->reply};
 }

@@ -62,6 +62,7 @@ struct cluster_config {
     bool replica_no_failover;     /* no */
     bool allow_reads_when_down;   /* no */
     bool allow_pubsubshard_when_down; /* yes */
+    msec_t repl_ping_period_ms;   /* repl-ping-replica-period: 10000; counts in the validity of a replica's data */
 };
 
 void cluster_config_default(struct cluster_config *config);
@@ -77,7 +78,7 @@ struct cluster_options {
     struct slice nodes_conf;    /* what was last persisted; empty at the first start; read during cluster_new only */
     struct cluster_config config;
     struct cluster_keys keys;
-    bool replication; /* the driver obeys REPLICATE, PROMOTE, PAUSE; false: this node stays a master */
+    bool replication; /* the driver obeys REPLICATE, PROMOTE, PAUSE, OFFSET_WANTED; false: this node stays a master */
     unsigned planted_bugs; /* CLUSTER_BUG_*: only for the simulator's own test */
 };
 
@@ -87,6 +88,12 @@ enum {
     CLUSTER_BUG_OLD_CLAIM_WINS = 2,      /* a claim with an older epoch takes a slot */
     CLUSTER_BUG_NO_COLLISION_RULE = 4,   /* two masters keep one epoch */
     CLUSTER_BUG_EPOCH_NOT_PERSISTED = 8, /* a new config epoch leaves before it is durable */
+    CLUSTER_BUG_VOTE_TWICE = 16,         /* a voter votes as often as it is asked */
+    CLUSTER_BUG_HALF_FULL_ELECTED = 32,  /* a replica whose data is not whole becomes a master */
+    CLUSTER_BUG_NO_LEASE = 64,           /* a master that nobody hears goes on accepting writes */
+    CLUSTER_BUG_EARLY_OFFSET = 128,      /* a master names its offset before its writes are held */
+    CLUSTER_BUG_HISTORY_REUSED = 256,    /* the simulator's driver: a new master goes on in the old history */
+    CLUSTER_BUG_MINORITY_WINS = 512,     /* one vote is enough */
 };
 
 /* ERR_CORRUPT with text if nodes_conf does not parse. At the first start a random id is made. */
@@ -106,7 +113,7 @@ enum cluster_event_type {
     CLUSTER_EVENT_COMMAND,       /* command: the reply is in struct cluster_actions */
     CLUSTER_EVENT_PUBLISH,       /* channel, bytes, sharded: tell the other nodes (local delivery is the caller's) */
     CLUSTER_EVENT_CONFIG,        /* config: CONFIG SET of a cluster-* directive */
-    CLUSTER_EVENT_REPLICATION,   /* offset, link_down_ms, loading: where this node's stream stands */
+    CLUSTER_EVENT_REPLICATION,   /* replication: where this node's data stands; see struct cluster_replication */
     CLUSTER_EVENT_DROPPED,       /* slots: the keys of a CLUSTER_SLOT_LOST are gone, durably */
     CLUSTER_EVENT_CLAIM,         /* slots taken over by an atomic migration: bump epoch, claim, persist, broadcast */
 };
@@ -136,6 +143,27 @@ struct cluster_command {
     const struct slice *argv; /* borrowed during the step */
 };
 
+/*
+ * Where this node's data stands: CLUSTER_EVENT_REPLICATION. Said before every TICK, at once when `whole` or `link_up`
+ * changes, when a pause has come into force (`paused`), and when an offset that was wanted (CLUSTER_OFFSET_WANTED) is
+ * reached. It may be said at any time; what is said about another master than the present one is ignored, so a late
+ * report does no harm. After START and after every REPLICATE this node counts as not whole until it is told otherwise.
+ *
+ * Offsets are those of PSYNC and REPLCONF ACK, because peers compare them.
+ */
+struct cluster_replication {
+    const char *master; /* id of the node that is replicated; NULL: this node is a master */
+    uint64_t offset;    /* a master's end of the stream; a replica's applied offset (what it would serve as a master) */
+    bool whole;         /* replica: the data in place is a complete copy of this master's history up to `offset`. False
+                         * from the first byte of a full synchronisation that touches the data in place, or as long as
+                         * the data in place is another history's; true again when the new set is in place, durably.
+                         * A node that is not whole is never elected, not even by FAILOVER TAKEOVER. */
+    bool link_up;       /* replica: streaming from the master (not connecting, not receiving a snapshot) */
+    msec_t age_ms;      /* replica: link up: since the last byte from the master; down: since it went down */
+    bool paused;        /* master: the pause of CLUSTER_PAUSE is in force, no command that began before it still runs,
+                         * and `offset` is the end: nothing is written before the pause ends */
+};
+
 struct cluster_event {
     enum cluster_event_type type;
     link_t link;
@@ -150,9 +178,7 @@ struct cluster_event {
     const slot_t *slots; /* CLAIM, DROPPED */
     size_t slot_count;
     uint64_t epoch_above; /* CLAIM: the source's config epoch; the claim gets a greater one */
-    uint64_t offset;     /* REPLICATION: a master's stream offset, a replica's processed offset */
-    msec_t link_down_ms; /* REPLICATION, as a replica: how long the master's link has been down; 0: up */
-    bool loading;        /* REPLICATION: the data set is not whole, so this node is not electable */
+    const struct cluster_replication *replication;
 };
 
 /* ---- Actions -------------------------------------------------------------------------------------------------- */
@@ -168,9 +194,20 @@ enum cluster_action_type {
                         * nodes.conf remembers it, START says it again, and the slot may not come back here */
     CLUSTER_FLUSH_DATA, /* RESET of a replica: drop all keys */
     CLUSTER_DELIVER,   /* channel, bytes, sharded: a PUBLISH from another node for this node's subscribers */
-    CLUSTER_REPLICATE, /* node, ip, port: this node is now a replica of that one (only with options.replication) */
-    CLUSTER_PROMOTE,   /* this node is a master now: stop replicating, new history, keep the data */
-    CLUSTER_PAUSE,     /* until_ms: a manual failover: hold client writes until then; 0: go on */
+    /*
+     * Roles; only with options.replication. START says one of the two, and so does every change.
+     * REPLICATE: node, text (ip), port: be a replica of that node. Said again when its address changes: reconnect. A node
+     *   that was a master stops writing first: MAP stands in front, and commands that were routed by the old map must be
+     *   over before the data of the new master is touched. Its (history, offset) is what PSYNC offers; it may be refused.
+     * PROMOTE: be a master: stop replicating, keep the data as applied. If the data's history was made by another node,
+     *   go on in a new history that forks at the applied offset, durable before the next action (MAP lets writes in). At
+     *   START of a node that was a master before, there is nothing to do.
+     */
+    CLUSTER_REPLICATE,
+    CLUSTER_PROMOTE,
+    CLUSTER_PAUSE,         /* until_ms: a manual failover: hold client writes, expiry too; say REPLICATION with `paused`
+                            * as soon as it is in force. 0: go on */
+    CLUSTER_OFFSET_WANTED, /* offset: say REPLICATION as soon as the applied offset is there (manual failover) */
     CLUSTER_LOG,       /* level (enum log_level), text: an event for the log */
 };
 
@@ -188,6 +225,7 @@ struct cluster_action {
     bool sharded;
     int level;
     msec_t until_ms;
+    uint64_t offset;
 };
 
 enum cluster_reply_type {

@@ -30,6 +30,7 @@ enum {
     HANDSHAKE_MIN_MS = 1000,
     MANUAL_FAILOVER_MS = 5000,
     MANUAL_PAUSE_MS = 10000,
+    MANUAL_GRACE_MS = 500, /* the master waits longer than the replica: a late winner's news must find it paused */
     GOSSIP_FUTURE_MS = 500, /* a pong time from gossip may be this far ahead of our clock */
 };
 
@@ -71,7 +72,12 @@ struct node {
     char nodename[CLUSTER_NAME_SIZE];
 
     msec_t created, ping_sent, pong_received, data_received, fail_time, voted_time;
+    msec_t answered;       /* the last PONG on our own link; pong_received may also come from gossip */
+    msec_t heard_us;       /* it is known to have heard this node at that time: the lease of state.c */
+    msec_t orphaned_since; /* a master whose replicas are all gone; 0: it is not orphaned */
     uint64_t repl_offset;
+    uint64_t vote_epoch;   /* of my election for which it voted */
+    bool master_failed;    /* a replica that says it holds its master as FAIL */
     struct link *out, *in;
     bool extensions; /* the peer showed that it understands ping extensions */
     uint64_t stamp;  /* of the last message whose gossip names it: no entry twice */
@@ -89,6 +95,7 @@ struct link {
     bool connected;
     bool extensions;
     msec_t created, data_received; /* on this link */
+    msec_t asked; /* the first PING since the last PONG on it; 0: all are answered */
     char peer_ip[CLUSTER_IP_SIZE];  /* inbound only */
     char local_ip[CLUSTER_IP_SIZE]; /* inbound only */
     struct link *next; /* in its bucket */
@@ -109,6 +116,27 @@ struct arena_block {
     struct arena_block *next;
     size_t size, used;
     uint8_t bytes[];
+};
+
+/* This node's own election; a restart forgets it, and with it the votes. See election.c. */
+struct own_election {
+    msec_t at; /* when the request leaves or left; 0: none is planned */
+    bool sent;
+    uint64_t epoch;
+    unsigned rank, votes;
+    msec_t ask_again, ask_interval_ms; /* those who have not voted */
+};
+
+/* A manual failover, on either side. See manual.c. */
+struct manual {
+    msec_t end; /* 0: none */
+    /* On the master. */
+    struct node *replica;
+    bool paused; /* no write is under way any more */
+    /* On the replica. */
+    bool target_known;
+    uint64_t target; /* the master's offset at the pause */
+    bool may_start;
 };
 
 struct cluster {
@@ -153,22 +181,26 @@ struct cluster {
     struct blacklist_entry *blacklist;
     size_t blacklist_count;
 
-    /* Manual failover, on the master's side. */
-    msec_t manual_end; /* 0: none */
-    struct node *manual_replica;
+    struct own_election election;
+    struct manual manual;
 
     bool announce_ip_known; /* myself->ip came from announce_ip or from a peer */
     uint64_t ticks;
+    unsigned voters; /* as of the last tick */
     bool tell_masters; /* a PFAIL is new: PING all masters at the end of this step */
+    bool tell_siblings; /* my master is FAIL, or an election is planned: PONG to the shard's other replicas */
+    bool unpause_due;   /* PAUSE 0, behind everything else */
     bool pong_all;     /* broadcast a PONG at the end of this step */
 
     uint64_t sent[MESSAGE_TYPES], received[MESSAGE_TYPES];
     uint64_t links_overflowed;
     uint64_t map_version;
     uint64_t gossip_stamp;
-    uint64_t repl_offset; /* of this node's stream */
-    msec_t repl_link_down_ms;
-    bool repl_loading;
+
+    /* This node's data, as the driver last said it (CLUSTER_EVENT_REPLICATION). */
+    uint64_t repl_offset;
+    bool repl_whole, repl_link_up;
+    msec_t repl_heard; /* when the master was last heard, or when the link to it went down */
 
     /* This step's result. */
     struct cluster_action *actions;
@@ -189,6 +221,12 @@ void cluster_changed(struct cluster *c);         /* the table: PERSIST at the ne
 void cluster_map_changed(struct cluster *c);     /* owners, addresses, roles */
 uint64_t cluster_slot_keys(const struct cluster *c, slot_t slot);
 bool cluster_has_keys(const struct cluster *c);
+
+/* The offset that peers are told: a replica whose data is not whole has none. */
+static inline uint64_t cluster_my_offset(const struct cluster *c)
+{
+    return c->myself->master == NULL || c->repl_whole ? c->repl_offset : 0;
+}
 
 static inline bool bit_get(const uint8_t *bits, unsigned at)
 {

@@ -8,10 +8,12 @@
 
 #include "base/num.h"
 #include "cluster/action.h"
+#include "cluster/election.h"
 #include "cluster/epoch.h"
 #include "cluster/failure.h"
 #include "cluster/handshake.h"
 #include "cluster/link.h"
+#include "cluster/manual.h"
 #include "cluster/node.h"
 #include "cluster/role.h"
 #include "cluster/slots.h"
@@ -377,7 +379,8 @@ static void reset(struct cluster *c, struct words w)
         reply_error(c, "CLUSTER RESET can't be called with master nodes containing keys");
         return;
     }
-    role_manual_reset(c);
+    manual_reset(c);
+    election_cancel(c);
     if (!node_is_master(me)) {
         role_promote(c);
         c->flush_due = true;
@@ -469,7 +472,8 @@ static void replicate(struct cluster *c, struct words w)
     } else if (!c->replication) {
         reply_error(c, "this node cannot replicate yet");
     } else {
-        role_follow(c, n);
+        if (me->master != n)
+            role_follow(c, n);
         done(c);
     }
 }
@@ -488,8 +492,12 @@ static void failover(struct cluster *c, struct words w)
         reply_error(c, "I'm a replica but my master is unknown to me");
     else if (!force && !takeover && (node_is(me->master, NODE_FAIL) || me->master->out == NULL))
         reply_error(c, "Master is down or failed, please use CLUSTER FAILOVER FORCE");
-    else
-        reply_error(c, "this node cannot fail over yet");
+    else if (!c->repl_whole)
+        reply_error(c, "The data of this replica is not complete, it cannot become a master");
+    else {
+        manual_begin(c, takeover ? MANUAL_TAKEOVER : force ? MANUAL_FORCE : MANUAL_PLANNED);
+        reply_ok(c);
+    }
 }
 
 void command_run(struct cluster *c, const struct cluster_command *command)

@@ -7,11 +7,12 @@
 #include "cluster/failure.h"
 #include "cluster/handshake.h"
 #include "cluster/link.h"
+#include "cluster/manual.h"
 #include "cluster/message.h"
+#include "cluster/migration.h"
 #include "cluster/node.h"
-#include "cluster/role.h"
 
-enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5 };
+enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5, VOTER_PING_PART = 10, VOTER_PING_MS = 10 };
 
 /* Once a second one more ping, to the quietest of a few random nodes: it spreads gossip in a calm cluster. */
 static void ping_random_node(struct cluster *c)
@@ -45,6 +46,18 @@ static bool link_is_stale(const struct cluster *c, const struct node *n)
     return ping_age > timeout && c->now - n->out->data_received > timeout;
 }
 
+/*
+ * Masters with slots ask each other more often than Redis does: the clock of a failure starts with an unanswered PING,
+ * and the right to accept writes is that a majority was heard of lately (state.c). Bounded by a number of PINGs per second.
+ */
+static bool is_due(const struct cluster *c, const struct node *n)
+{
+    msec_t interval = c->config.node_timeout_ms / VOTER_PING_PART, least = (msec_t)c->voters * VOTER_PING_MS;
+
+    return node_is_voter(c->myself) && node_is_voter(n) &&
+           c->now - n->answered > (interval > least ? interval : least);
+}
+
 static void tend_link(struct cluster *c, struct node *n)
 {
     msec_t timeout = c->config.node_timeout_ms;
@@ -53,8 +66,8 @@ static void tend_link(struct cluster *c, struct node *n)
         link_close(c, n->out);
     if (n->out == NULL || !n->out->connected)
         return;
-    if ((n->ping_sent == 0 && c->now - n->pong_received > timeout / 2) ||
-        (c->manual_end != 0 && c->manual_replica == n && node_is_master(c->myself)))
+    if ((n->ping_sent == 0 && (c->now - n->pong_received > timeout / 2 || is_due(c, n))) ||
+        (manual_is_paused(c) && c->manual.replica == n))
         message_send_ping(c, n->out, CODEC_PING);
 }
 
@@ -71,16 +84,15 @@ static void tend_node(struct cluster *c, struct node *n)
 void cron_tick(struct cluster *c)
 {
     c->ticks++;
+    c->voters = node_voters(c);
     for (size_t i = c->node_count; i-- > 1;) /* backwards: a removal moves the last node into the gap */
         handshake_expire(c, c->nodes[i]);
     if (c->ticks % TICKS_PER_RANDOM_PING == 0)
         ping_random_node(c);
     for (size_t i = 1; i < c->node_count; i++)
         tend_node(c, c->nodes[i]);
-    if (c->manual_end != 0 && c->now > c->manual_end) {
-        action_log(c, LOG_WARNING, "Manual failover timed out");
-        role_manual_reset(c);
-    }
-    if (!c->ok)
+    manual_tick(c);
+    migration_tick(c);
+    if (!c->ok || node_is_voter(c->myself)) /* a voter's lease runs out by the clock */
         c->state_due = true;
 }

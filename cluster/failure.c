@@ -19,6 +19,8 @@ static void set_fail(struct cluster *c, struct node *n)
 {
     node_set_flags(c, n, NODE_FAIL, NODE_PFAIL);
     n->fail_time = c->now;
+    if (n == c->myself->master)
+        c->tell_siblings = true; /* who knows that all know need not wait (election.c) */
 }
 
 /* Redis Cluster spec, failure detection: the majority of the masters with slots hold it as failing. */

@@ -9,6 +9,7 @@
 #include "cluster/action.h"
 #include "cluster/gossip.h"
 #include "cluster/handshake.h"
+#include "cluster/manual.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
 
@@ -30,12 +31,13 @@ static void begin(struct cluster *c, struct buf *b, enum codec_type type, unsign
         .port = node_base_port(c, me),
         .second_port = node_second_port(c, me),
         .bus_port = me->bus_port,
-        .flags = me->flags & FLAGS_ON_WIRE,
+        .flags = (me->flags & FLAGS_ON_WIRE) |
+                 (me->master != NULL && node_is(me->master, NODE_FAIL) ? CODEC_FLAG_MASTER_FAILED : 0),
         .state = c->ok ? 0 : 1,
-        .mflags = (uint8_t)(mflags | (node_is_master(me) && c->manual_end != 0 ? CODEC_MFLAG_PAUSED : 0)),
+        .mflags = (uint8_t)(mflags | (manual_is_paused(c) ? CODEC_MFLAG_PAUSED : 0)),
         .current_epoch = c->current_epoch,
         .config_epoch = owner->config_epoch,
-        .offset = c->repl_offset,
+        .offset = cluster_my_offset(c),
         .slots = owner->slots,
     };
 
@@ -99,8 +101,12 @@ void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
     gossip_count = gossip_write(c, &b);
     if (l->extensions || (l->node != NULL && l->node->extensions))
         extension_count = write_extensions(c, &b);
-    if (type == CODEC_PING && l->node != NULL && l->node->out == l && l->node->ping_sent == 0)
-        l->node->ping_sent = c->now;
+    if (type == CODEC_PING && l->node != NULL && l->node->out == l) {
+        if (l->node->ping_sent == 0)
+            l->node->ping_sent = c->now;
+        if (l->asked == 0)
+            l->asked = c->now;
+    }
     send_on(c, l, type, end(c, &b, gossip_count, extension_count));
 }
 
@@ -116,6 +122,13 @@ void message_ping_masters(struct cluster *c)
     for (size_t i = 0; i < c->node_count; i++)
         if (node_reachable(c->nodes[i]) && node_is_voter(c->nodes[i]))
             message_send_ping(c, c->nodes[i]->out, CODEC_PING);
+}
+
+void message_pong_siblings(struct cluster *c)
+{
+    for (size_t i = 1; i < c->node_count; i++)
+        if (node_reachable(c->nodes[i]) && c->nodes[i]->master != NULL && c->nodes[i]->master == c->myself->master)
+            message_send_ping(c, c->nodes[i]->out, CODEC_PONG);
 }
 
 void message_broadcast_fail(struct cluster *c, const struct node *failing)

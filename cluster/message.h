@@ -15,6 +15,7 @@ void message_send_ping(struct cluster *c, struct link *l, enum codec_type type);
 /* To every node with a connected outbound link, not in handshake. */
 void message_broadcast_pong(struct cluster *c);
 void message_ping_masters(struct cluster *c);
+void message_pong_siblings(struct cluster *c); /* the other replicas of my master */
 void message_broadcast_fail(struct cluster *c, const struct node *failing);
 void message_publish(struct cluster *c, struct slice channel, struct slice bytes, bool sharded);
 

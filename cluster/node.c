@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "cluster/failure.h"
 #include "cluster/link.h"
+#include "cluster/manual.h"
 #include "cluster/slots.h"
 
 #include <stdio.h>
@@ -62,7 +63,7 @@ struct node *node_add(struct cluster *c, const char *id, unsigned flags)
         rng_hex(&c->rng, n->id, CLUSTER_ID_SIZE);
     rng_hex(&c->rng, n->shard_id, CLUSTER_ID_SIZE);
     n->flags = (uint16_t)flags;
-    n->created = c->now;
+    n->created = n->answered = n->heard_us = c->now;
     if (c->node_count == c->node_capacity) {
         c->node_capacity = c->node_capacity == 0 ? 8 : c->node_capacity * 2;
         c->nodes = realloc(c->nodes, c->node_capacity * sizeof *c->nodes);
@@ -101,8 +102,8 @@ void node_remove(struct cluster *c, struct node *n)
             set_master(c, c->nodes[i], NULL);
     }
     set_master(c, n, NULL);
-    if (c->manual_replica == n)
-        c->manual_replica = NULL;
+    if (c->manual.replica == n)
+        manual_reset(c);
     if (n->out != NULL)
         link_close(c, n->out);
     if (n->in != NULL)
@@ -142,6 +143,8 @@ void node_make_master(struct cluster *c, struct node *n)
 {
     if (node_is_master(n))
         return;
+    if (n->master != NULL && n != c->myself)
+        n->flags |= NODE_MIGRATE_TO; /* it leads a shard that keeps replicas */
     set_master(c, n, NULL);
     node_set_flags(c, n, NODE_MASTER, NODE_REPLICA);
 }
@@ -183,6 +186,8 @@ bool node_set_address(struct cluster *c, struct node *n, const char *ip, uint16_
     n->port = c->config.tls_cluster ? second : base;
     n->tls_port = c->config.tls_cluster ? base : second;
     n->bus_port = bus;
+    if (c->myself != NULL && n == c->myself->master && n->ip[0] != '\0')
+        c->replicate_due = true;
     cluster_changed(c);
     cluster_map_changed(c);
     return true;

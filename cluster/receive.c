@@ -15,9 +15,9 @@
 #include "cluster/gossip.h"
 #include "cluster/handshake.h"
 #include "cluster/link.h"
+#include "cluster/manual.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
-#include "cluster/role.h"
 #include "cluster/update.h"
 
 struct incoming {
@@ -35,6 +35,8 @@ static void apply_header(struct cluster *c, struct incoming *in)
 
     n->data_received = c->now;
     n->repl_offset = in->h.offset;
+    n->master_failed = (in->h.flags & CODEC_FLAG_MASTER_FAILED) != 0;
+    manual_on_header(c, n, &in->h);
     epoch_see(c, in->h.current_epoch);
     /* A replica's header carries its master's epoch, which the master tells by itself. */
     if (in->h.master[0] == '\0' && in->h.config_epoch > n->config_epoch) {
@@ -53,8 +55,11 @@ static void apply_pong(struct cluster *c, struct incoming *in)
     if (in->h.type != CODEC_PONG || l == NULL || link_is_inbound(l) || l->node != in->sender)
         return;
     n = in->sender;
-    n->pong_received = c->now;
+    n->pong_received = n->answered = c->now;
     n->ping_sent = 0;
+    if (l->asked > n->heard_us)
+        n->heard_us = l->asked;
+    l->asked = 0;
     failure_on_pong(c, n);
 }
 
@@ -175,20 +180,6 @@ static void receive_publish(struct cluster *c, struct incoming *in)
     a->sharded = in->h.type == CODEC_PUBLISH_SHARD;
 }
 
-/* A replica of ours begins a manual failover: writes are held so that it can catch up. */
-static void receive_mfstart(struct cluster *c, struct incoming *in)
-{
-    if (!c->replication || in->sender->master != c->myself || !node_is_master(c->myself))
-        return;
-    role_manual_reset(c);
-    c->manual_end = c->now + MANUAL_FAILOVER_MS;
-    c->manual_replica = in->sender;
-    action_log(c, LOG_NOTICE, "Manual failover requested by replica %.40s", in->sender->id);
-    action_add(c, CLUSTER_PAUSE)->until_ms = c->now + MANUAL_PAUSE_MS;
-    if (in->sender->out != NULL)
-        message_send_ping(c, in->sender->out, CODEC_PING);
-}
-
 static void dispatch(struct cluster *c, struct incoming *in)
 {
     switch (in->h.type) {
@@ -217,9 +208,12 @@ static void dispatch(struct cluster *c, struct incoming *in)
         election_on_request(c, in->sender, &in->h);
         break;
     case CODEC_MFSTART:
-        receive_mfstart(c, in);
+        manual_on_start(c, in->sender);
         break;
-    default: /* AUTH_ACK while no election runs here, MODULE: nothing to do */
+    case CODEC_AUTH_ACK:
+        election_on_ack(c, in->sender, &in->h);
+        break;
+    default: /* MODULE: nothing to do */
         break;
     }
 }

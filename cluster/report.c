@@ -123,7 +123,7 @@ static struct report_node describe(const struct cluster *c, const struct node *n
         .myself = n == c->myself,
         .replica = !node_is_master(n),
         .failed = node_is(n, NODE_FAIL),
-        .offset = n == c->myself ? c->repl_offset : n->repl_offset,
+        .offset = n == c->myself ? cluster_my_offset(c) : n->repl_offset,
     };
 }
 
@@ -135,7 +135,7 @@ static size_t append_owner(const struct cluster *c, const struct node *owner, st
     APPEND(r->nodes, r->node_count, describe(c, owner));
     for (size_t i = 0; i < c->node_count && owner->replica_count > 0; i++) {
         const struct node *n = c->nodes[i];
-        uint64_t offset = n == c->myself ? c->repl_offset : n->repl_offset;
+        uint64_t offset = n == c->myself ? cluster_my_offset(c) : n->repl_offset;
 
         if (n->master == owner && !node_is(n, NODE_FAIL) && offset != 0)
             APPEND(r->nodes, r->node_count, describe(c, n));

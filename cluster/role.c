@@ -4,13 +4,16 @@
 #include "cluster/role.h"
 
 #include "cluster/action.h"
+#include "cluster/election.h"
+#include "cluster/manual.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
 
 void role_follow(struct cluster *c, struct node *master)
 {
     check(master != c->myself && c->replication);
-    role_manual_reset(c);
+    manual_reset(c);
+    election_cancel(c);
     slots_clear_marks(c);
     node_make_replica(c, c->myself, master);
     /* The data set is replaced as a whole. */
@@ -18,6 +21,8 @@ void role_follow(struct cluster *c, struct node *master)
     memset(c->dropping, 0, sizeof c->dropping);
     c->any_lost = false;
     c->dropping_count = 0;
+    c->repl_whole = c->repl_link_up = false;
+    c->repl_heard = c->now;
     c->replicate_due = true;
     c->promote_due = false;
     c->state_due = true;
@@ -29,16 +34,9 @@ void role_promote(struct cluster *c)
     if (node_is_master(c->myself))
         return;
     node_make_master(c, c->myself);
+    election_cancel(c);
     c->promote_due = true;
     c->replicate_due = false;
     c->state_due = true;
     cluster_changed_durable(c);
-}
-
-void role_manual_reset(struct cluster *c)
-{
-    if (c->manual_end != 0 && c->manual_replica != NULL)
-        action_add(c, CLUSTER_PAUSE)->until_ms = 0;
-    c->manual_end = 0;
-    c->manual_replica = NULL;
 }

@@ -12,7 +12,4 @@ void role_follow(struct cluster *c, struct node *master);
 /* Makes myself a master; says PROMOTE at the end of the step. */
 void role_promote(struct cluster *c);
 
-/* Ends a manual failover on the master's side, if there is one: PAUSE 0. */
-void role_manual_reset(struct cluster *c);
-
 #endif

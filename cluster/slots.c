@@ -50,6 +50,8 @@ void slots_assign(struct cluster *c, slot_t slot, struct node *n)
     /* Its first slot, in a cluster that keeps replicas: replicas may migrate to it. */
     if (n->slot_count == 0 && any_master_has_replicas(c))
         n->flags |= NODE_MIGRATE_TO;
+    if (n->slot_count == 0 && n->heard_us < c->now && !node_is(n, NODE_PFAIL | NODE_FAIL))
+        n->heard_us = c->now; /* a new voter was not asked often enough to know; its time begins now */
     bit_set(n->slots, slot);
     n->slot_count++;
     c->owner[slot] = n;

@@ -19,13 +19,26 @@ static bool covered(const struct cluster *c)
     return true;
 }
 
+/*
+ * A voter accepts writes only while a majority is known to have heard it within the node timeout: as long as that is so,
+ * no majority can hold it as failing, and no replica can have replaced it without an operator's force. (The others count
+ * the timeout from the last they heard of it; this node counts from when it sent what they answered, which is earlier.)
+ */
+static bool reachable(const struct cluster *c, const struct node *n)
+{
+    if (!node_is_voter(n) || node_is(n, NODE_PFAIL | NODE_FAIL))
+        return false;
+    return n == c->myself || !node_is_voter(c->myself) || (c->planted_bugs & CLUSTER_BUG_NO_LEASE) != 0 ||
+           c->now - n->heard_us < c->config.node_timeout_ms;
+}
+
 static bool in_minority(const struct cluster *c)
 {
-    unsigned reachable = 0;
+    unsigned count = 0;
 
     for (size_t i = 0; i < c->node_count; i++)
-        reachable += node_is_voter(c->nodes[i]) && !node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL);
-    return reachable < node_quorum(c);
+        count += reachable(c, c->nodes[i]);
+    return count < node_quorum(c);
 }
 
 static msec_t clamp(msec_t value, msec_t min, msec_t max)

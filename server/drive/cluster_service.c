@@ -132,7 +132,8 @@ static void obey(struct cluster_service *s, const struct cluster_action *a)
     case CLUSTER_DELIVER: /* there are no subscribers on this node yet */
         break;
     case CLUSTER_REPLICATE:
-    case CLUSTER_PROMOTE: /* options.replication is off */
+    case CLUSTER_PROMOTE:
+    case CLUSTER_OFFSET_WANTED: /* options.replication is off */
         check(false);
         break;
     }

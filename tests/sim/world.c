@@ -339,6 +339,7 @@ static bool obey(struct world *w, struct sim_node *n, const struct cluster_actio
     case CLUSTER_MAP:
     case CLUSTER_DELIVER:
     case CLUSTER_PROMOTE:
+    case CLUSTER_OFFSET_WANTED:
     case CLUSTER_PAUSE:
         break;
     }
