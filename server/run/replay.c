@@ -114,11 +114,12 @@ static enum err apply_range(struct replay *r, const struct recovery_effect *effe
     return set_replay_range(r->node->set, effect->kind, (unsigned)a, (unsigned)b, effect->lsn);
 }
 
-/* SET k v and SET k v PXAT ms give the key its whole state; with other options it depends on what was there. */
+/* SET k v, SET k v PXAT ms and RESTORE ... REPLACE give the key its whole state; with other options it depends on what was there. */
 static bool overwrites(const struct command *c, const struct slice *argv, size_t argc)
 {
     return strcmp(c->name, "del") == 0 ||
-           (strcmp(c->name, "set") == 0 && (argc == 3 || (argc == 5 && slice_is(argv[3], "pxat"))));
+           (strcmp(c->name, "set") == 0 && (argc == 3 || (argc == 5 && slice_is(argv[3], "pxat")))) ||
+           (strcmp(c->name, "restore") == 0 && argc >= 5 && slice_is(argv[4], "replace"));
 }
 
 static bool replaces(const struct command *c)

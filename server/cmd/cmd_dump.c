@@ -1,0 +1,136 @@
+/*
+ * cmd_dump.c - a value out and in. A payload is checked as a whole before anything is changed: whatever a client sends
+ * as one either becomes the key's value or leaves everything as it was.
+ *
+ * Logged as RESTORE key time payload REPLACE ABSTTL, which gives the key its whole state whatever it was before.
+ */
+#include "server/cmd/cmd_dump.h"
+
+#include "persistence/rdb/rdb_object.h"
+#include "server/cmd/args.h"
+
+enum { PAYLOAD_QUICK = 64 << 10 }; /* bytes that are checked and built in well under a millisecond */
+
+static enum err dump(struct call *c) /* DUMP key */
+{
+    struct obj *o;
+    enum err e = txn_read(c->txn, c->argv[1], OBJ_ANY, &o);
+
+    if (e == ERR_NOT_FOUND)
+        return reply_null(c);
+    TRY(e);
+    TRY(rdb_object_dump(c->txn, o, true, c->scratch));
+    return reply_bulk(c, buf_slice(c->scratch));
+}
+
+struct restore_options {
+    bool replace, absolute;
+    int64_t idle_s, freq; /* -1: not said */
+};
+
+static enum err options_parse(struct call *c, struct restore_options *o)
+{
+    *o = (struct restore_options){.idle_s = -1, .freq = -1};
+    for (size_t i = 4; i < c->argc; i++) {
+        if (slice_is(c->argv[i], "REPLACE")) {
+            o->replace = true;
+        } else if (slice_is(c->argv[i], "ABSTTL")) {
+            o->absolute = true;
+        } else if (slice_is(c->argv[i], "IDLETIME") && i + 1 < c->argc && o->freq == -1) {
+            TRY(arg_i64(c, ++i, &o->idle_s));
+            if (o->idle_s < 0)
+                return reply_error(c, "ERR Invalid IDLETIME value, must be >= 0");
+        } else if (slice_is(c->argv[i], "FREQ") && i + 1 < c->argc && o->idle_s == -1) {
+            TRY(arg_i64(c, ++i, &o->freq));
+            if (o->freq < 0 || o->freq > 255)
+                return reply_error(c, "ERR Invalid FREQ value, must be >= 0 and <= 255");
+        } else {
+            return reply_syntax(c);
+        }
+    }
+    return OK;
+}
+
+/* The expiry that the third word means; 0: none. */
+static enum err expiry_parse(struct call *c, bool absolute, msec_t *out)
+{
+    int64_t ttl;
+
+    TRY(arg_i64(c, 2, &ttl));
+    if (ttl < 0)
+        return reply_error(c, "ERR Invalid TTL value, must be >= 0");
+    if (ttl != 0 && !absolute && __builtin_add_overflow(ttl, txn_now(c->txn), &ttl))
+        return reply_error(c, "ERR invalid expire time in 'restore' command");
+    *out = ttl;
+    return OK;
+}
+
+static enum err payload_check(struct call *c)
+{
+    uint64_t count;
+    enum err e;
+
+    if (c->argv[3].size > PAYLOAD_QUICK && !txn_may_wait(c->txn))
+        return ERR_COLD;
+    if (rdb_payload_verify(c->argv[3]) != OK)
+        return reply_error(c, "ERR DUMP payload version or checksum are wrong");
+    e = rdb_payload_check(c->argv[3], &count);
+    return e == OK ? OK : reply_error(c, "ERR Bad data format");
+}
+
+static void access_set(struct call *c, struct obj *o, int64_t idle_s)
+{
+    int64_t now_s = txn_now(c->txn) / 1000;
+
+    if (idle_s >= 0)
+        o->access_clock = idle_s < now_s ? (uint32_t)(now_s - idle_s) : 1;
+}
+
+static void log_restore(struct call *c, struct obj *o, msec_t expire_ms)
+{
+    char text[NUM_TEXT_MAX];
+
+    TXN_EFFECT(c->txn, o, SLICE_LITERAL("RESTORE"), obj_key(o), slice_of(text, num_format_i64(text, expire_ms)),
+               c->argv[3], SLICE_LITERAL("REPLACE"), SLICE_LITERAL("ABSTTL"));
+}
+
+static enum err restore(struct call *c) /* RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ n] */
+{
+    struct restore_options options;
+    enum obj_type type;
+    struct obj *o = NULL;
+    msec_t expire_ms = 0;
+    enum err e;
+
+    TRY(options_parse(c, &options));
+    e = txn_write(c->txn, c->argv[1], OBJ_ANY, &o);
+    if (e == OK && !options.replace)
+        return reply_error(c, "BUSYKEY Target key name already exists.");
+    if (e != OK && e != ERR_NOT_FOUND)
+        return e;
+    TRY(expiry_parse(c, options.absolute, &expire_ms));
+    TRY(payload_check(c));
+    TRY(rdb_payload_type(c->argv[3], &type));
+    if (expire_ms != 0 && expire_ms <= txn_now(c->txn) && !txn_is_replay(c->txn)) {
+        if (o != NULL)
+            txn_delete(c->txn, o);
+        return reply_ok(c);
+    }
+    if (o != NULL)
+        txn_reset(c->txn, o, type);
+    else
+        o = txn_create(c->txn, c->argv[1], type);
+    TRY(rdb_payload_apply(c->txn, o, c->argv[3]));
+    if (expire_ms != 0)
+        txn_expire(c->txn, o, expire_ms);
+    access_set(c, o, options.idle_s);
+    log_restore(c, o, expire_ms);
+    return reply_ok(c);
+}
+
+static const struct command_binding rows[] = {
+    {"dump", dump, 0},
+    {"restore", restore, 0},
+    {"restore-asking", restore, 0},
+};
+const struct command_table cmd_dump_table = COMMAND_TABLE(rows);

@@ -1,0 +1,190 @@
+"""Redis' dump format: DUMP and RESTORE, files that SAVE writes, files that people bring from Redis."""
+import os
+import random
+import shutil
+import struct
+import subprocess
+import time
+
+from harness import dump
+from harness.random_commands import Commands
+from harness.resp import show
+from harness.runner import equal, test, true
+from harness.server import DidNotStart, Server, redis, subject_is_redis, temporary_folder, wait_until
+
+
+def fill(c, seed=1, rounds=150):
+    commands = Commands(random.Random(seed), keys_per_type=20)
+    for _ in range(rounds):
+        c.pipeline([commands.next_command()[0] for _ in range(60)])
+
+
+def fill_encodings(c):
+    """A key for every encoding that Redis 7.0 has, and sizes on both sides of every limit."""
+    rng = random.Random(7)
+    numbers = ["0", "-1", "127", "128", "-129", "4095", "4096", "-4097", "32767", "32768", "8388607", "8388608",
+               "2147483647", "2147483648", "-2147483649", "9223372036854775807", "-9223372036854775808", "007", "-0", "1e5"]
+    for i, n in enumerate(numbers):
+        c.must("SET", f"number:{i}", n)
+    c.must("RPUSH", "list:numbers", *numbers)
+    c.must("HSET", "hash:numbers", *[w for n in numbers for w in ("f" + n, n)])
+    c.must("SADD", "set:numbers", *numbers)
+    c.must("SADD", "set:16", *range(100))
+    c.must("SADD", "set:32", 1, 70000)
+    c.must("SADD", "set:64", 1, 1 << 40)
+    c.must("SADD", "set:many", *range(5000))
+    c.must("SADD", "set:words", *[f"w{i}" for i in range(3000)])
+    for size in (0, 1, 20, 21, 63, 64, 100, 16383, 16384, 70000, 300000, 3000000):
+        c.must("SET", f"plain:{size}", bytes(rng.randrange(256) for _ in range(min(size, 4096))) * (size // 4096 + 1)
+               if size > 4096 else bytes(rng.randrange(256) for _ in range(size)))
+        c.must("SET", f"packed:{size}", b"abc" * (size // 3))
+        c.must("RPUSH", f"list:{size}", b"x" * size, b"y", b"z" * size)
+        c.must("HSET", f"hash:{size}", "f", b"v" * size, b"n" * size, "v")
+        c.must("SADD", f"set:of:{size}", b"m" * size, "other")
+        c.must("ZADD", f"zset:of:{size}", "1.5", b"m" * size, "-3", "other")
+    c.must("RPUSH", "list:many", *[f"element {i}" for i in range(20000)])
+    c.must("HSET", "hash:many", *[w for i in range(20000) for w in (f"field {i}", i * 7)])
+    c.must("ZADD", "zset:many", *[w for i in range(20000) for w in (f"{i / 7:.17g}", f"member {i}")])
+    c.must("ZADD", "zset:scores", "inf", "a", "-inf", "b", "0.1", "c", "1e300", "d", "-5", "e", "3.0", "f", "1e17", "g")
+    c.must("SETBIT", "bits", 5000000, 1)
+    c.must("SET", "expires", "v", "PXAT", 4102444800000)
+    c.must("HSET", "expires:hash", "a", "b")
+    c.must("PEXPIREAT", "expires:hash", 4102444800123)
+
+
+def same(a, b):
+    found = dump.differences(a, b)
+    if found:
+        raise AssertionError("\n".join(found))
+
+
+@test("DUMP and RESTORE carry every encoding from Redis and back", seconds=180)
+def _():
+    with Server() as server, redis() as other:
+        with server.connect() as a, other.connect() as b:
+            fill_encodings(b)
+            fill(b, 3)
+            wanted = dump.dump(b)
+            for key, (_, _, expiry) in wanted.items():
+                a.must("RESTORE", key, max(expiry, 0), b.must("DUMP", key), "ABSTTL")
+            same(dump.dump(a), wanted)
+            b.must("FLUSHALL")
+            for key, (_, _, expiry) in wanted.items():
+                b.must("RESTORE", key, max(expiry, 0), a.must("DUMP", key), "ABSTTL", "REPLACE")
+            same(dump.dump(b), wanted)
+            encodings = [(k, a.command("OBJECT", "ENCODING", k), b.command("OBJECT", "ENCODING", k)) for k in wanted]
+            wrong = [e for e in encodings if e[1] != e[2] and e[1][1] != b"listpack"]  # 7.2 has more of these
+            equal(wrong, [], "OBJECT ENCODING")
+            back = [k for k in wanted if b.must("DUMP", k) != a.must("DUMP", k)]
+            true(len(back) < len(wanted), "not one dump is byte by byte what Redis writes")
+        if not subject_is_redis():
+            server.restart(kill=True)
+            with server.connect() as a:
+                same(dump.dump(a), wanted)
+
+
+@test("RESTORE says what Redis says, option by option")
+def _():
+    with Server() as server, redis() as other:
+        with server.connect() as a, other.connect() as b:
+            b.must("RPUSH", "l", 1, 2, 3)
+            good = b.must("DUMP", "l")
+            b.must("DEL", "l")
+            cases = [("k",), ("k", "0"), ("k", "0", good), ("k", "0", good), ("k", "0", good, "REPLACE"),
+                     ("k", "x", good), ("k", "x", good, "REPLACE"), ("k", "-1", good, "REPLACE"),
+                     ("k", "0", good, "NONSENSE"), ("k", "0", good, "IDLETIME"), ("k", "0", good, "IDLETIME", "x"),
+                     ("k", "0", good, "IDLETIME", "-1"), ("k", "0", good, "FREQ", "256"), ("k", "0", good, "FREQ", "-1"),
+                     ("k", "0", good, "FREQ", "x"), ("k", "0", good, "FREQ", "5", "IDLETIME", "5"),
+                     ("k", "0", good, "IDLETIME", "5", "FREQ", "5"), ("k", "0", good, "REPLACE", "IDLETIME", "1000"),
+                     ("k", "0", good[:-1], "REPLACE"), ("k", "0", b"", "REPLACE"), ("k", "0", b"123456789", "REPLACE"),
+                     ("k", "0", good[:-1] + b"\0", "REPLACE"), ("k", "1", good, "ABSTTL", "REPLACE"), ("k", "0", good),
+                     ("k", "1000000", good, "REPLACE"), ("k2", "4102444800000", good, "ABSTTL"), ("k3", "1", good, "ABSTTL"),
+                     ("new", "-5", b"bad"), ("new", "0", b"bad")]
+            for case in cases:
+                equal(show(a.command("RESTORE", *case)), show(b.command("RESTORE", *case)), f"RESTORE {case}")
+                equal(a.must("EXISTS", "k"), b.must("EXISTS", "k"), f"EXISTS after {case}")
+            for c in (a, b):
+                true(999000 < c.must("PTTL", "k") <= 1000000, "time to live")
+                equal(c.must("PEXPIRETIME", "k2"), 4102444800000)
+                equal(c.must("EXISTS", "k3"), 0)
+                equal(c.must("DUMP", "nope"), None)
+            a.must("RESTORE", "idle", "0", good, "IDLETIME", "1000")
+            true(1000 <= a.must("OBJECT", "IDLETIME", "idle") <= 1010, "idle time")
+            a.must("RESTORE-ASKING", "asking", "0", good)
+            equal(a.must("LRANGE", "asking", 0, -1), [b"1", b"2", b"3"])
+
+
+def crc64(data):
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x95AC9329AC4BC9B5 if crc & 1 else 0)
+    return crc
+
+
+def footed(body, version=10):
+    body += struct.pack("<H", version)
+    return body + struct.pack("<Q", crc64(body))
+
+
+@test("payloads with a right checksum and damaged content are refused or taken whole", seconds=180)
+def _():
+    rng = random.Random(int(os.environ.get("CAIRN_SEED", "11")))
+    with Server() as server, redis() as other:
+        with server.connect() as a, other.connect() as b:
+            b.must("RPUSH", "l", "a", "-5", "300", "x" * 100)
+            b.must("HSET", "h", "f1", "v1", "f2", "100")
+            b.must("ZADD", "z", "-inf", "c", "1", "a", "2.5", "b")
+            b.must("SADD", "s", "1", "2", "300")
+            b.must("SADD", "w", "a", "b")
+            b.must("SET", "str", "a" * 40)
+            a.must("SET", "present", "untouched")
+            for key in ("l", "h", "z", "s", "w", "str"):
+                body = b.must("DUMP", key)[:-10]
+                for _ in range(250):
+                    changed = bytearray(body)
+                    for _ in range(rng.randrange(1, 4)):
+                        changed[rng.randrange(len(changed))] = rng.randrange(256)
+                    if rng.random() < 0.2:
+                        changed = changed[:rng.randrange(1, len(changed))]
+                    reply = a.command("RESTORE", "r", "0", footed(bytes(changed)), "REPLACE")
+                    if reply[0] == "+":
+                        a.must("DUMP", "r")
+                        true(a.must("OBJECT", "ENCODING", "r"), "an object without encoding")
+                    else:
+                        equal(show(reply), "-ERR Bad data format", bytes(changed).hex())
+            equal(show(a.command("RESTORE", "new", "0", footed(b"\x0f\x00"))), "-ERR Bad data format")
+            equal(show(a.command("RESTORE", "new", "0", footed(b"\x00\x01a", 12))),
+                  "-ERR DUMP payload version or checksum are wrong")
+            equal(a.must("RESTORE", "new", "0", footed(b"\x00\x01a", 11)), b"OK")
+            equal(show(a.command("RESTORE", "present", "0", footed(b"\x02\x00"), "REPLACE")), "-ERR Bad data format")
+            equal(a.must("GET", "present"), b"untouched")
+
+
+@test("RESTORE over a key of another type, in EXEC, and in a log that is replayed")
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            c.must("HSET", "h", *[w for i in range(1000) for w in (f"f{i}", i)])
+            c.must("RPUSH", "l", *range(500))
+            big, small = c.must("DUMP", "h"), c.must("DUMP", "l")
+            c.must("SET", "a", "v", "EX", "1000")
+            c.must("RESTORE", "a", "0", big, "REPLACE")
+            c.must("SADD", "b", *range(5000))
+            c.must("MULTI")
+            c.must("RESTORE", "b", "100000", small, "REPLACE")
+            c.must("RPUSH", "b", "more")
+            c.must("RESTORE", "d", "0", big)
+            c.must("HDEL", "d", "f0")
+            equal(c.must("EXEC")[:2], [b"OK", 501])
+            equal(c.must("TTL", "a"), -1)
+            before = dump.dump(c)
+            equal(before[b"a"][1], before[b"h"][1])
+            equal(len(before[b"d"][1]), 999)
+        if not subject_is_redis():
+            for kill in (True, True, False):
+                server.restart(kill=kill)
+                with server.connect() as c:
+                    same(dump.dump(c), before)
+                    equal(c.must("DBSIZE"), 5)
