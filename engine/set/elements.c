@@ -28,7 +28,7 @@ static uint64_t cell_tag(uint32_t hash)
 /* The lower bits of the hash choose the segment, others the place in it. */
 static uint32_t home(uint32_t hash, uint32_t mask)
 {
-    return hash >> 19 & mask;
+    return hash >> ELEMENTS_PLACE_BIT & mask;
 }
 
 static struct segment *segment_of(const struct elements *e, uint32_t hash)

@@ -38,6 +38,8 @@ struct element {
     uint8_t bytes[];     /* name, value, then in sorted sets the stored score */
 };
 
+enum { ELEMENTS_PLACE_BIT = 19 }; /* hash bits from here on choose the place in a segment, those from 0 the segment */
+
 struct segment {
     uint64_t *cells;
     uint32_t capacity, used;

@@ -11,13 +11,18 @@
 
 #include <stdlib.h>
 
+enum { NEAR_BITS = 5 }; /* so many neighbours */
+
 /* ---- Rows ---- */
 
 uint32_t elements_index(uint64_t index, uint8_t name[8])
 {
+    uint32_t mixed = (uint32_t)((index >> NEAR_BITS) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+
     for (int i = 0; i < 8; i++)
         name[i] = (uint8_t)(index >> (56 - 8 * i));
-    return (uint32_t)(index * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    /* Neighbours meet in one segment, in cells side by side: lists are written and read in order. */
+    return mixed ^ (uint32_t)(index << ELEMENTS_PLACE_BIT);
 }
 
 uint64_t elements_index_of(struct slice name)

@@ -163,7 +163,7 @@ static enum err update_big(struct txn *t, struct obj *o, struct slice member, do
     mark(o, member);
     zset_ends_added(o, wanted, member);
     if (*change == ZSET_UPDATED)
-        zset_ends_removed(t, o, 1); /* the old row of its score */
+        zset_ends_removed(o, 1); /* the old row of its score */
     txn_changed(t, o);
     return *change == ZSET_UPDATED ? zset_tidy(t, o, 1, false) : OK;
 }
@@ -208,7 +208,7 @@ static enum err remove_one(struct txn *t, struct obj *o, struct slice member, bo
             return e == ERR_NOT_FOUND ? OK : e;
         zset_big_delete(t, o, member, score);
         if (o->count > 0) {
-            zset_ends_removed(t, o, 1);
+            zset_ends_removed(o, 1);
             TRY(zset_tidy(t, o, 1, true));
         }
     } else {

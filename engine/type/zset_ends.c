@@ -114,9 +114,15 @@ void zset_ends_known(struct obj *o, bool reverse, double score, struct slice mem
 }
 
 /* Looks up the first pair from either side; what cannot be read now stays as it was. */
-static void renew(struct txn *t, struct obj *o)
+void zset_ends_renew(struct txn *t, struct obj *o)
 {
+    struct obj_big big = obj_big_get(o);
     struct ends e;
+
+    if (__builtin_expect(big.spare < ZSET_ENDS_REMOVALS, 1))
+        return;
+    big.spare = 0; /* first: looking up is a walk from an end, which asks for this */
+    obj_big_set(o, &big);
 
     for (int i = 0; i < 2; i++) {
         struct zset_walk w;
@@ -133,13 +139,10 @@ static void renew(struct txn *t, struct obj *o)
     ends_write(o, &e);
 }
 
-void zset_ends_removed(struct txn *t, struct obj *o, uint64_t count)
+void zset_ends_removed(struct obj *o, uint64_t count)
 {
     struct obj_big big = obj_big_get(o);
 
     big.spare += count;
-    if (big.spare >= ZSET_ENDS_REMOVALS)
-        renew(t, o);
-    big.spare = big.spare >= ZSET_ENDS_REMOVALS ? 0 : big.spare;
     obj_big_set(o, &big);
 }

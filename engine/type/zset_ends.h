@@ -3,8 +3,9 @@
  *
  * Rows that were removed leave marks in the store until it is compacted, and a walk from the lowest score would pass
  * all of them: a queue served by ZPOPMIN would get slower with every member served. So a BIG sorted set remembers two
- * bounds: no member is below the one or above the other. Walks start there. They are looked up anew after every
- * ZSET_ENDS_REMOVALS removals, and widened by what is added; pops tell the new end exactly.
+ * bounds: no member is below the one or above the other. Walks start there. They are looked up anew by the next walk
+ * after ZSET_ENDS_REMOVALS removals, and widened by what is added; pops tell the new end exactly. That a walk has looked
+ * them up changes the object in memory only: it is no change of the key, and may be forgotten.
  *
  * obj_big.spare counts the removals. Behind struct obj_big, only once the bounds are known:
  *   offset  size
@@ -34,6 +35,9 @@ void zset_ends_added(struct obj *o, double score, struct slice member);
 void zset_ends_known(struct obj *o, bool reverse, double score, struct slice member);
 
 /* Members were removed, and some are left. Call it after the changes and before txn_changed. */
-void zset_ends_removed(struct txn *t, struct obj *o, uint64_t count);
+void zset_ends_removed(struct obj *o, uint64_t count);
+
+/* Before a walk: looks the bounds up if many members were removed since. */
+void zset_ends_renew(struct txn *t, struct obj *o);
 
 #endif

@@ -340,7 +340,7 @@ static enum err take_big(struct txn *t, struct obj *o, const struct zset_range *
         if (n < l.count)
             zset_ends_known(o, range->reverse, zset_list_score(&l, n), element_list_name(&l, n));
         else
-            zset_ends_removed(t, o, n);
+            zset_ends_removed(o, n);
         txn_changed(t, o);
         e = zset_tidy(t, o, n, true);
     }

@@ -92,6 +92,7 @@ static enum err packed_step(struct zset_walk *w)
 static enum err big_from(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
                          struct txn_cursor *c)
 {
+    zset_ends_renew(t, o);
     zset_ends_narrow(o, reverse, &score, &member);
     return txn_scores(t, o, score, member, reverse, c);
 }
