@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { PROGRESS_BYTES = 8 << 20 };
+enum { PROGRESS_BYTES = 1 << 20 };
 
 struct replay {
     const struct recovery_options *options;
@@ -103,6 +103,8 @@ static enum err walk(struct replay *r, struct wal_reader *reader)
     struct frame f;
     enum err e;
 
+    if (r->options->progress != NULL)
+        r->options->progress(r->options->context, told, r->end);
     while ((e = wal_reader_next(reader, &f)) == OK) {
         TRY(frame_redo(r, &f));
         r->figures.to = f.end;

@@ -38,7 +38,7 @@ struct recovery_options {
     void (*count)(void *context, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
     /* Redoes it. Called for every kind but MARK. An error ends the recovery. */
     enum err (*apply)(void *context, const struct recovery_effect *effect);
-    /* Now and then, and at the end; NULL: not wanted. */
+    /* At the beginning, now and then, and at the end; NULL: not wanted. */
     void (*progress)(void *context, lsn_t position, lsn_t end);
 };
 

@@ -131,7 +131,7 @@ static int serve(struct options *o)
     pid_file_write(pid_file);
     log_event(LOG_NOTICE, "Cairn %s is starting: pid=%d dir=%s", CAIRN_VERSION, (int)getpid(), o->dir);
     raise_file_limit(o->limits.maxclients);
-    if (node_open(o, &node) != OK)
+    if (node_prepare(o, &node) != OK)
         return fail("cannot start");
     log_event(LOG_NOTICE, "Server initialized");
     e = node_run(node, o, ready, o);

@@ -1,13 +1,15 @@
 /*
  * node.c - the composed server: accessors, hooks, opening and closing in order.
  *
- *   open:  directory lock -> log -> store -> set -> recovery -> set_start -> pool -> cluster -> workers -> listener
+ *   open:  directory lock -> log -> store -> set -> pool -> workers -> listener, and with the port open, on a thread of its
+ *          own: recovery -> set_start -> cluster; then commands that need data are served
  *   close: listener -> workers -> pool -> cluster -> drain -> set -> log -> store
  */
 #include "server/node.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -75,7 +77,7 @@ struct config *node_config(struct node *n)
 
 struct cluster_service *node_cluster(struct node *n)
 {
-    return n->cluster_service;
+    return atomic_load_explicit(&n->loading, memory_order_acquire) ? NULL : n->cluster_service;
 }
 
 struct clients *node_clients(struct node *n)
@@ -338,6 +340,17 @@ static enum err open_data(struct node *n, const struct options *o)
     return set_open(&set, &n->set);
 }
 
+bool node_loading(const struct node *n, struct node_loading *out)
+{
+    if (!atomic_load_explicit(&n->loading, memory_order_acquire))
+        return false;
+    if (out != NULL)
+        *out = (struct node_loading){.since_ms = atomic_load(&n->loading_since_ms),
+                                     .total = atomic_load(&n->loading_end) - atomic_load(&n->loading_from),
+                                     .done = atomic_load(&n->loading_at) - atomic_load(&n->loading_from)};
+    return true;
+}
+
 static enum err recover(struct node *n)
 {
     struct recovery_figures figures = {0};
@@ -375,7 +388,30 @@ static enum err disable_commands(struct node *n)
     return e;
 }
 
+enum err node_recover(struct node *n, const struct options *o)
+{
+    TRY(recover(n));
+    if (n->cluster)
+        TRY(open_cluster(n, o));
+    return OK;
+}
+
 enum err node_open(const struct options *o, struct node **out)
+{
+    struct node *n;
+    enum err e;
+
+    TRY(node_prepare(o, &n));
+    if ((e = node_recover(n, o)) != OK) {
+        node_close(n, false);
+        return e;
+    }
+    atomic_store(&n->loading, false);
+    *out = n;
+    return OK;
+}
+
+enum err node_prepare(const struct options *o, struct node **out)
 {
     struct node *n = calloc(1, sizeof *n);
     struct rng rng;
@@ -397,6 +433,8 @@ enum err node_open(const struct options *o, struct node **out)
     n->started_ms = node_now(n);
     n->workers = o->workers != 0 ? o->workers : (size_t)sysconf(_SC_NPROCESSORS_ONLN);
     atomic_init(&n->observe_from_us, -1);
+    atomic_init(&n->loading, true);
+    atomic_init(&n->loading_since_ms, n->started_ms);
     n->clients = clients_new(&o->limits);
     n->waiting = waiting_new(n, workers_deliver);
     if ((e = registry_new(command_tables, command_tables_count, &n->registry)) != OK)
@@ -404,10 +442,8 @@ enum err node_open(const struct options *o, struct node **out)
     if ((e = disable_commands(n)) != OK)
         goto fail;
     n->stats = stats_new(registry_count(n->registry));
-    if ((e = lock_directory(n)) != OK || (e = open_data(n, o)) != OK || (e = recover(n)) != OK ||
+    if ((e = lock_directory(n)) != OK || (e = open_data(n, o)) != OK ||
         (e = pool_new(n, o->pool_threads, &n->pool)) != OK)
-        goto fail;
-    if (n->cluster && (e = open_cluster(n, o)) != OK)
         goto fail;
     if ((e = acl_open(n)) != OK)
         goto fail;
@@ -428,7 +464,7 @@ void node_close(struct node *n, bool drain)
     pool_free(n->pool);
     watch_free(n->watch);
     cluster_service_close(n->cluster_service);
-    if (n->set != NULL && drain && set_drain(n->set) != OK)
+    if (n->set != NULL && drain && !node_loading(n, NULL) && set_drain(n->set) != OK)
         log_event(LOG_WARNING, "drain failed; the log has everything: error=\"%s\"", err_text());
     if (n->set != NULL)
         set_close(n->set);
@@ -453,7 +489,16 @@ struct main_loop {
     uv_loop_t loop;
     uv_signal_t term, interrupt;
     uv_timer_t timer;
-    uv_async_t wake;
+    uv_async_t wake, recovered;
+    struct recovery { /* on a thread of its own, from the listener's opening to on_recovered */
+        pthread_t thread;
+        const struct options *options;
+        node_ready *ready;
+        void *context;
+        bool running;
+        enum err error;
+        char text[512];
+    } recovery;
     struct listener *listener;
     struct tls_context **tls; /* all that were in use: connections may live longer than a change */
     size_t tls_count;
@@ -465,6 +510,7 @@ static void close_handles(struct main_loop *m)
     uv_close((uv_handle_t *)&m->interrupt, NULL);
     uv_close((uv_handle_t *)&m->timer, NULL);
     uv_close((uv_handle_t *)&m->wake, NULL);
+    uv_close((uv_handle_t *)&m->recovered, NULL);
     listener_close(m->listener);
     m->listener = NULL;
 }
@@ -497,9 +543,11 @@ static void on_tick(uv_timer_t *timer)
     struct main_loop *m = timer->data;
     struct node *n = m->node;
     msec_t now_ms = node_now(n);
-    struct tls_context *tls = atomic_exchange(&n->tls_next, NULL);
+    struct tls_context *tls;
 
-    if (tls != NULL) {
+    if (node_loading(n, NULL)) /* the rooms that tick may use the log */
+        return;
+    if ((tls = atomic_exchange(&n->tls_next, NULL)) != NULL) {
         listener_tls(m->listener, tls);
         keep_tls(m, tls);
     }
@@ -508,15 +556,61 @@ static void on_tick(uv_timer_t *timer)
         n->tick[i].tick(n->tick[i].context, now_ms);
 }
 
+/* ---- Recovery beside the open port ---- */
+
+static void *recovery_thread(void *context)
+{
+    struct main_loop *m = context;
+    struct recovery *r = &m->recovery;
+
+    r->error = node_recover(m->node, r->options);
+    if (r->error != OK)
+        snprintf(r->text, sizeof r->text, "%s", err_text());
+    uv_async_send(&m->recovered);
+    return NULL;
+}
+
+static void recovery_join(struct main_loop *m)
+{
+    if (m->recovery.running)
+        pthread_join(m->recovery.thread, NULL);
+    m->recovery.running = false;
+}
+
+/* Everything that recovery made is visible to whoever sees that loading is over. */
+static void serve_data(struct main_loop *m)
+{
+    struct node *n = m->node;
+
+    atomic_store_explicit(&n->loading, false, memory_order_release);
+    if (n->cluster_service != NULL)
+        cluster_service_start(n->cluster_service);
+    m->recovery.ready(m->recovery.context);
+}
+
+static void on_recovered(uv_async_t *async)
+{
+    struct main_loop *m = async->data;
+
+    recovery_join(m);
+    if (uv_is_closing((uv_handle_t *)&m->wake))
+        return;
+    if (m->recovery.error == OK)
+        serve_data(m);
+    else
+        close_handles(m);
+}
+
 static void loop_init(struct main_loop *m, struct node *n)
 {
     m->node = n;
     check(uv_loop_init(&m->loop) == 0);
     check(uv_async_init(&m->loop, &m->wake, on_main_wake) == 0);
+    check(uv_async_init(&m->loop, &m->recovered, on_recovered) == 0);
     uv_signal_init(&m->loop, &m->term);
     uv_signal_init(&m->loop, &m->interrupt);
     uv_timer_init(&m->loop, &m->timer);
-    m->term.data = m->interrupt.data = m->timer.data = m->wake.data = m;
+    m->term.data = m->interrupt.data = m->timer.data = m->wake.data = m->recovered.data = m;
     uv_signal_start(&m->term, on_signal, SIGTERM);
     uv_signal_start(&m->interrupt, on_signal, SIGINT);
     uv_timer_start(&m->timer, on_tick, TICK_MS, TICK_MS);
@@ -529,6 +623,7 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
     struct workers *workers = NULL;
     enum err e;
 
+    m.recovery = (struct recovery){.options = o, .ready = ready, .context = context};
     loop_init(&m, n);
     n->wake = &m.wake;
     e = o->tls_port != 0 ? tls_context_new(&o->tls, &tls) : OK;
@@ -545,10 +640,15 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
         e = listener_open(&options, &m.listener);
     }
     if (e == OK) {
-        if (n->cluster_service != NULL)
-            cluster_service_start(n->cluster_service);
-        ready(context);
+        if (!node_loading(n, NULL))
+            serve_data(&m);
+        else
+            check(pthread_create(&m.recovery.thread, NULL, recovery_thread, &m) == 0);
+        m.recovery.running = node_loading(n, NULL);
         uv_run(&m.loop, UV_RUN_DEFAULT);
+        recovery_join(&m);
+        if (m.recovery.error != OK && m.recovery.error != ERR_CLOSED)
+            e = err_set(m.recovery.error, "%s", m.recovery.text);
     } else {
         char text[512];
 

@@ -122,6 +122,13 @@ void node_add_tick(struct node *n, node_tick *tick, void *context);
 
 /* ---- Life ---- */
 
+/* Recovery runs: how far it is, in bytes of the log. False: it is over. Any thread. */
+struct node_loading {
+    msec_t since_ms;
+    uint64_t total, done;
+};
+bool node_loading(const struct node *n, struct node_loading *out); /* out may be NULL */
+
 enum shutdown_how { SHUTDOWN_DEFAULT = 0, SHUTDOWN_NOSAVE = 1, SHUTDOWN_SAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };
 
 /* Asks the main thread for a clean stop: returns at once. Any thread. */

@@ -66,6 +66,9 @@ struct node {
     /* Any thread */
     atomic_int_fast64_t observe_from_us; /* negative: never */
     atomic_bool replica;
+    atomic_bool loading;                 /* recovery runs; what it makes (cluster_service, route) may not be looked at */
+    _Atomic lsn_t loading_from, loading_at, loading_end;
+    atomic_int_fast64_t loading_since_ms;
     atomic_uint shutdown;                /* 0: running; else 0x100 + enum shutdown_how */
     struct uv_async_s *wake;             /* of the main loop; NULL before it runs */
     _Atomic(struct tls_context *) tls_next; /* for the listener to take up; NULL: none */
@@ -73,12 +76,20 @@ struct node {
 
 struct options;
 
-/* Opens the data and recovers; nothing listens yet. node_close may be called at any time after. */
+/* Opens the data; nothing listens yet. node_close may be called at any time after. */
+enum err node_prepare(const struct options *o, struct node **out) WARN_UNUSED;
+
+/* The second part of the opening: redoes the log, opens the cluster. While it runs (on any one thread) commands that need
+ * data are refused. ERR_CLOSED: node_shutdown was called meanwhile. */
+enum err node_recover(struct node *n, const struct options *o) WARN_UNUSED;
+
+/* Both parts, for tests. */
 enum err node_open(const struct options *o, struct node **out) WARN_UNUSED;
 /* drain: everything goes to the store, so that the next start has nothing to replay. Accepts NULL. */
 void node_close(struct node *n, bool drain);
 
-/* Serves until node_shutdown. ready is called once clients can connect. */
+/* Recovers, if that was not done yet, with the port open, and serves until node_shutdown. ready is called once clients
+ * are served. */
 typedef void node_ready(void *context);
 enum err node_run(struct node *n, const struct options *o, node_ready *ready, void *context) WARN_UNUSED;
 

@@ -182,6 +182,27 @@ static void rejected(struct executor *x, struct session *s, const struct command
                                                          reply->out->size - reply->error_at)));
 }
 
+/*
+ * Of what Redis allows while it loads (the fact LOADING), that which needs neither keys nor the log nor the cluster: those are
+ * being made.
+ */
+static bool allowed_while_loading(const struct command *command)
+{
+    static const char *const names[] = {"acl|", "auth", "client|", "command", "config|", "discard", "echo", "exec", "hello",
+                                        "info", "lastsave", "latency|", "lolwut", "memory|help", "module|", "monitor", "multi",
+                                        "object|help", "quit", "readonly", "readwrite", "reset", "select", "shutdown",
+                                        "slowlog|", "time", "unwatch"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size = strlen(names[i]);
+
+        if (strncmp(command->name, names[i], size) == 0 && (names[i][size - 1] == '|' || command->name[size] == '\0' ||
+                                                            command->name[size] == '|'))
+            return (command->flags & FACT_LOADING) != 0;
+    }
+    return false;
+}
+
 bool execute_check(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                    size_t argc, struct buf *out)
 {
@@ -203,6 +224,10 @@ bool execute_check(struct executor *x, struct session *s, const struct command *
     }
     if (__builtin_expect(!s->authenticated, 0) && (command->flags & FACT_NO_AUTH) == 0) {
         (void)reply_error(&c, "NOAUTH Authentication required.");
+        goto refused;
+    }
+    if (__builtin_expect(node_loading(x->node, NULL), 0) && !allowed_while_loading(command)) {
+        (void)reply_error(&c, "LOADING Redis is loading the dataset in memory");
         goto refused;
     }
     if (__builtin_expect(s->multi.open, 0) && (command->flags & FACT_NO_MULTI) != 0) {

@@ -261,12 +261,21 @@ static void count(void *context, unsigned db, slot_t slot, lsn_t lsn, int64_t ke
 
 static enum err apply(void *context, const struct recovery_effect *effect)
 {
+    const struct replay *r = context;
+
+    if (node_is_stopping(r->node))
+        return err_set(ERR_CLOSED, "stopped while loading");
     return replay_apply(context, effect);
 }
 
 static void progress(void *context, lsn_t position, lsn_t end)
 {
-    (void)context;
+    struct replay *r = context;
+
+    if (atomic_load(&r->node->loading_end) == 0)
+        atomic_store(&r->node->loading_from, position);
+    atomic_store(&r->node->loading_end, end);
+    atomic_store(&r->node->loading_at, position);
     log_event(LOG_VERBOSE, "replay: position=%llu end=%llu", (unsigned long long)position, (unsigned long long)end);
 }
 

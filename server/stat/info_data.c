@@ -28,6 +28,24 @@ static void saves(const struct save_figures *s, struct buf *out)
     info_number(out, "rdb_last_load_keys_loaded", 0);
 }
 
+static void loading(struct node *n, struct buf *out)
+{
+    struct node_loading l;
+    double seconds;
+
+    if (!node_loading(n, &l)) {
+        info_number(out, "loading", watch_gauge(node_watch(n), "loading"));
+        return;
+    }
+    info_number(out, "loading", 1);
+    LINE(out, "loading_start_time:%lld", (long long)l.since_ms / 1000);
+    info_number(out, "loading_total_bytes", l.total);
+    info_number(out, "loading_loaded_bytes", l.done);
+    LINE(out, "loading_loaded_perc:%.2f", l.total == 0 ? 0 : 100 * (double)l.done / (double)l.total);
+    seconds = (double)(node_now(n) - l.since_ms) / 1000;
+    LINE(out, "loading_eta_seconds:%lld", l.done == 0 ? 1 : (long long)(seconds * (double)(l.total - l.done) / (double)l.done));
+}
+
 void info_persistence(struct node *n, struct buf *out)
 {
     struct save_figures s;
@@ -35,7 +53,7 @@ void info_persistence(struct node *n, struct buf *out)
 
     save_figures(watch_save(node_watch(n)), &s);
     wal_figures(node_wal(n), &w);
-    info_number(out, "loading", watch_gauge(node_watch(n), "loading"));
+    loading(n, out);
     info_number(out, "async_loading", 0);
     info_number(out, "current_cow_peak", 0);
     info_number(out, "current_cow_size", 0);

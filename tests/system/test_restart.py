@@ -6,6 +6,7 @@ from harness import dump
 from harness.features import has, needs
 from harness.random_commands import Commands
 from harness.runner import equal, test, true
+from harness.resp import Connection, show
 from harness.server import Server, subject_is_redis
 
 import random
@@ -183,3 +184,62 @@ def _():
             equal(c.must("GET", "key:19999"), b"value-199999")
         print(f"      back after {seconds:.2f} s")
         true(seconds < (30 if subject_is_redis() else 5), f"the restart took {seconds:.1f} s")
+
+
+def _persistence(c):
+    text = c.must("INFO", "persistence").decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+@test("while the log is redone the port is open, data is refused with LOADING, INFO tells how far it is")
+def _():
+    if subject_is_redis():
+        return
+    with Server(**{"wal-floor-bytes-max": "1gb", "maxmemory": "2gb"}) as server:
+        with server.connect() as c:
+            value = "x" * 200
+            for block in range(0, 200000, 1000):
+                c.pipeline([("SET", f"k{i}", value) for i in range(block, block + 1000)])
+        server.kill()
+        server.spawn()
+        seen, refused = [], set()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                with Connection(server.port) as c:
+                    while True:
+                        refused.add(show(c.command("GET", "k1"), 60))
+                        for words in (("MULTI",), ("PING",), ("WATCH", "k1"), ("DEBUG", "SLEEP", "0"), ("DISCARD",)):
+                            c.command(*words)
+                        fields = _persistence(c)
+                        if fields["loading"] == "0":
+                            break
+                        seen.append((int(fields["loading_loaded_bytes"]), int(fields["loading_total_bytes"])))
+                        equal(c.command("CONFIG", "GET", "port")[0], "*")
+                break
+            except OSError:
+                time.sleep(0.002)
+        true(seen, "INFO was never answered while the log was redone")
+        true(all(0 <= done <= total for done, total in seen), f"progress: {seen}")
+        equal(seen, sorted(seen), "progress never goes back")
+        true("-LOADING Redis is loading the dataset in memory" in refused, str(refused))
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 200000)
+
+
+@test("a stop while the log is redone is quick and loses nothing")
+def _():
+    if subject_is_redis():
+        return
+    with Server(**{"wal-floor-bytes-max": "1gb", "maxmemory": "2gb"}) as server:
+        with server.connect() as c:
+            for block in range(0, 100000, 1000):
+                c.pipeline([("SET", f"k{i}", "x" * 200) for i in range(block, block + 1000)])
+        server.kill()
+        for wait in (0.02, 0.05, 0.1, 0.2):
+            server.spawn()
+            time.sleep(wait)
+            server.stop(10)
+        server.start()
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 100000)
