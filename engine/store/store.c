@@ -9,8 +9,10 @@
 
 #include "base/check.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     BUFFER_HEADROOM = 8,    /* RocksDB's own flush would start at this many times the caller's */
@@ -20,6 +22,8 @@ enum {
     L0_STOP = 96,
     BLOCK_BYTES = 4096,
     INDEX_RESTART = 16, /* keys and offsets as differences: the index takes a third */
+    METADATA_PART = 32, /* of a file at most this part is index and filter, with small values */
+    CACHE_LEAST = 4,    /* of its share, whatever index and filters take */
 };
 
 enum err store_error(char *text, const char *doing)
@@ -40,7 +44,8 @@ enum err store_error(char *text, const char *doing)
     return e;
 }
 
-static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_cache_t *cache, bool for_sst)
+static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_cache_t *cache, bool metadata_whole,
+                                       bool for_sst)
 {
     static const int compression[7] = {rocksdb_no_compression,  rocksdb_no_compression,  rocksdb_lz4_compression,
                                        rocksdb_lz4_compression, rocksdb_lz4_compression, rocksdb_lz4_compression,
@@ -77,20 +82,51 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
 
     rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(table, cache);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
-    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
-    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS_PER_KEY));
-    /* Index and filters in 4 KB partitions: with a small cache, whole index blocks were read again for every miss. */
-    rocksdb_block_based_options_set_index_type(table, rocksdb_block_based_table_index_type_two_level_index_search);
-    rocksdb_block_based_options_set_partition_filters(table, 1);
-    rocksdb_block_based_options_set_metadata_block_size(table, BLOCK_BYTES);
-    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
     rocksdb_block_based_options_set_index_block_restart_interval(table, INDEX_RESTART);
+    /* Whole indexes and filters stay in memory with their file. Parts of them come and go with the block cache. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0);
+    if (!metadata_whole) {
+        rocksdb_block_based_options_set_index_type(table, rocksdb_block_based_table_index_type_two_level_index_search);
+        rocksdb_block_based_options_set_partition_filters(table, 1);
+        rocksdb_block_based_options_set_metadata_block_size(table, BLOCK_BYTES);
+    }
     rocksdb_block_based_options_set_format_version(table, 5);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
     return options;
+}
+
+/* The bytes of the SST files in a folder; 0 if there is none. */
+static uint64_t files_bytes(const char *path)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    uint64_t sum = 0;
+
+    if (folder == NULL)
+        return 0;
+    while ((entry = readdir(folder)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        struct stat file;
+
+        if (length > 4 && strcmp(entry->d_name + length - 4, ".sst") == 0 &&
+            fstatat(dirfd(folder), entry->d_name, &file, 0) == 0)
+            sum += (uint64_t)file.st_size;
+    }
+    closedir(folder);
+    return sum;
+}
+
+/* The block cache gets what whole indexes and filters leave of its share. */
+static void cache_balance(struct store *s)
+{
+    uint64_t share = atomic_load(&s->cache_share), metadata;
+
+    if (!s->metadata_whole)
+        return;
+    metadata = store_property(s, "rocksdb.estimate-table-readers-mem");
+    rocksdb_cache_set_capacity(s->cache, metadata < share - share / CACHE_LEAST ? share - metadata : share / CACHE_LEAST);
 }
 
 enum err store_open(const struct store_options *options, struct store **out)
@@ -104,14 +140,18 @@ enum err store_open(const struct store_options *options, struct store **out)
     s->path = strdup(options->path);
     s->read_only = options->read_only;
     s->cache = rocksdb_cache_create_lru(options->block_cache_bytes);
-    s->options = options_make(options, s->cache, false);
-    s->sst_options = options_make(options, s->cache, true);
-    for (int tier = STORE_CACHED; tier <= STORE_PERSISTED; tier++) {
-        static const int rocksdb_tier[] = {1, 0, 2}; /* kBlockCacheTier, kReadAllTier, kPersistedTier */
+    atomic_init(&s->cache_share, options->block_cache_bytes);
+    s->metadata_whole = files_bytes(options->path) / METADATA_PART < options->block_cache_bytes / 2;
+    s->options = options_make(options, s->cache, s->metadata_whole, false);
+    s->sst_options = options_make(options, s->cache, s->metadata_whole, true);
+    for (int tier = STORE_CACHED; tier < STORE_TIERS; tier++) {
+        static const int rocksdb_tier[] = {1, 0, 0, 2}; /* kBlockCacheTier, kReadAllTier, kPersistedTier */
 
         s->read[tier] = rocksdb_readoptions_create();
         rocksdb_readoptions_set_read_tier(s->read[tier], rocksdb_tier[tier]);
     }
+    /* Parts of indexes must stay in the cache, and RocksDB knows no difference. */
+    rocksdb_readoptions_set_fill_cache(s->read[STORE_DISK_ONCE], !s->metadata_whole);
     s->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(s->write, 1);
     s->flush = rocksdb_flushoptions_create();
@@ -124,6 +164,7 @@ enum err store_open(const struct store_options *options, struct store **out)
         store_close(s);
         return e;
     }
+    cache_balance(s);
     *out = s;
     return OK;
 }
@@ -144,7 +185,7 @@ void store_close(struct store *s)
         rocksdb_column_family_handle_destroy(s->meta);
     if (s->db != NULL)
         rocksdb_close(s->db);
-    for (int tier = STORE_CACHED; tier <= STORE_PERSISTED; tier++)
+    for (int tier = STORE_CACHED; tier < STORE_TIERS; tier++)
         rocksdb_readoptions_destroy(s->read[tier]);
     rocksdb_writeoptions_destroy(s->write);
     rocksdb_flushoptions_destroy(s->flush);
@@ -160,7 +201,9 @@ void store_close(struct store *s)
 
 void store_cache_resize(struct store *s, uint64_t block_cache_bytes)
 {
+    atomic_store(&s->cache_share, block_cache_bytes);
     rocksdb_cache_set_capacity(s->cache, block_cache_bytes);
+    cache_balance(s);
 }
 
 const char *store_path(const struct store *s)
@@ -318,7 +361,10 @@ uint64_t store_property(struct store *s, const char *name)
 
 bool store_flush_done(struct store *s)
 {
-    return store_property(s, "rocksdb.num-immutable-mem-table") == 0;
+    if (store_property(s, "rocksdb.num-immutable-mem-table") != 0)
+        return false;
+    cache_balance(s); /* there are other files now */
+    return true;
 }
 
 uint64_t store_memtable_bytes(struct store *s)

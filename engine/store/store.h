@@ -19,13 +19,17 @@ struct cursor;
 
 struct store_options {
     const char *path;
-    uint64_t block_cache_bytes;
+    uint64_t block_cache_bytes;  /* for blocks, indexes and filters together */
     uint64_t write_buffer_bytes; /* of one memtable, before the caller is expected to flush */
     int background_jobs;         /* flush and compaction threads; 0: 2 */
     int max_open_files;          /* -1: all stay open */
     bool read_only;              /* changes nothing on disk; ERR_NOT_FOUND without a database. Only reads are allowed */
 };
 
+/*
+ * While the files are small enough for it, their indexes and filters stay in memory, in the block cache's share: a read
+ * then costs half as much (docs/decisions/0026). Larger databases keep them in parts, in the block cache.
+ */
 enum err store_open(const struct store_options *options, struct store **out) WARN_UNUSED;
 void store_close(struct store *s);
 void store_cache_resize(struct store *s, uint64_t block_cache_bytes);
@@ -51,7 +55,9 @@ enum err store_meta_put(struct store *s, struct slice key, struct slice value) W
 enum store_tier {
     STORE_CACHED,    /* memtables and block cache only: ERR_COLD when the disk would be needed */
     STORE_DISK,
+    STORE_DISK_ONCE, /* as STORE_DISK; the caller keeps the value, the block cache need not */
     STORE_PERSISTED, /* only what is in SST files */
+    STORE_TIERS,
 };
 
 /* A value pinned in the store's memory until store_value_free. */

@@ -25,7 +25,9 @@ struct store {
     bool read_only;
     rocksdb_options_t *options, *sst_options;
     rocksdb_cache_t *cache;
-    rocksdb_readoptions_t *read[3]; /* by tier */
+    rocksdb_readoptions_t *read[STORE_TIERS];
+    bool metadata_whole;           /* new files get whole indexes and filters, which stay in memory */
+    atomic_uint_fast64_t cache_share; /* bytes for them and the block cache together */
     rocksdb_writeoptions_t *write;
     rocksdb_flushoptions_t *flush;
     rocksdb_envoptions_t *env_options;
