@@ -85,6 +85,11 @@ enum err set_replay_needed(struct txn *t, struct slice key, lsn_t lsn, bool *nee
  * without it 1.
  */
 enum err set_replay_overwrite(struct txn *t, struct slice key, lsn_t lsn, bool *needed) WARN_UNUSED;
+/*
+ * For loading a file (txn in replay): creates a key that the store surely does not have. ERR_EXISTS: memory has it. Its slot's counts
+ * are the caller's (set_replay_count).
+ */
+enum err set_load_create(struct txn *t, struct slice key, enum obj_type type, struct obj **out) WARN_UNUSED;
 /* Counts: the deltas of an effect, applied when they are beyond the slot's saved count row. */
 void set_replay_count(struct set *s, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires);
 /* Effects at or behind this position may be missing in the store's database; the least of all databases. */

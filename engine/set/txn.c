@@ -428,6 +428,19 @@ struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type)
     return o;
 }
 
+enum err set_load_create(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
+{
+    const struct obj *o = NULL;
+
+    check(t->options.replay);
+    if (t->space != NULL)
+        o = table_find(&t->space->slots[slot_of(t, key)].table, hash_name(key), key);
+    if (o != NULL && !(o->state & STATE_TOMB))
+        return ERR_EXISTS;
+    *out = txn_create(t, key, type);
+    return OK;
+}
+
 static void drop_elements(struct txn *t, struct touched *entry)
 {
     struct obj *o = entry->o;

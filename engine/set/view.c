@@ -137,6 +137,11 @@ lsn_t set_view_lsn(const struct set_view *v)
     return v->lsn;
 }
 
+unsigned set_view_databases(const struct set_view *v)
+{
+    return v->databases;
+}
+
 uint64_t set_view_pause_us(const struct set_view *v)
 {
     return v->pause_us;

@@ -34,6 +34,9 @@ void set_view_close(struct set_view *v); /* accepts NULL */
 /* The view holds exactly the frames up to here. */
 lsn_t set_view_lsn(const struct set_view *v);
 
+/* Numbers of databases are below this. */
+unsigned set_view_databases(const struct set_view *v);
+
 /* How long commands were stopped, microseconds. */
 uint64_t set_view_pause_us(const struct set_view *v);
 

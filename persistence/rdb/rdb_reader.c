@@ -247,7 +247,8 @@ enum err rdb_reader_value(struct rdb_reader *r, const struct rdb_sink *sink)
     if (e == ERR_CORRUPT || e == ERR_INVALID) {
         int shown = (int)(r->name.size < 100 ? r->name.size : 100);
 
-        return err_context(e, "key \"%.*s\"", shown, (const char *)r->name.data);
+        return err_context(e, "offset %llu, key \"%.*s\"", (unsigned long long)rdb_reader_offset(r), shown,
+                           (const char *)r->name.data);
     }
     return e;
 }
