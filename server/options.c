@@ -5,10 +5,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "server/conf/config.h"
+#include "server/node.h"
 
 /* A text that the options own. */
 static const char *keep(struct options *o, char *text)
@@ -40,6 +42,19 @@ static void output_limits(struct config *c, struct client_limits *limits)
     config_words_free(words, count);
 }
 
+/* maxmemory-clients: bytes, or minus the percent of the memory that maxmemory stands for. */
+static uint64_t clients_memory(struct config *c)
+{
+    int64_t limit = config_int(c, "maxmemory-clients");
+    struct sysinfo machine = {0};
+
+    if (limit >= 0)
+        return (uint64_t)limit;
+    sysinfo(&machine);
+    return node_memory_split((uint64_t)config_int(c, "maxmemory"), (uint64_t)machine.totalram * machine.mem_unit).total / 100 *
+           (uint64_t)-limit;
+}
+
 struct client_limits options_limits(struct config *c)
 {
     struct client_limits limits = client_limits_default();
@@ -47,6 +62,7 @@ struct client_limits options_limits(struct config *c)
     limits.maxclients = (uint64_t)config_int(c, "maxclients");
     limits.query_bytes_max = (uint64_t)config_int(c, "client-query-buffer-limit");
     limits.bulk_bytes_max = (uint64_t)config_int(c, "proto-max-bulk-len");
+    limits.memory_bytes_max = clients_memory(c);
     limits.timeout_s = config_int(c, "timeout");
     limits.keepalive_s = config_int(c, "tcp-keepalive");
     limits.protected_mode = config_bool(c, "protected-mode");

@@ -30,6 +30,8 @@ static enum err limits(void *context, struct config *c)
     struct client_limits l = options_limits(c);
 
     clients_limits_set(node_clients(context), &l);
+    set_string_max(node_set(context), l.bulk_bytes_max);
+    (void)clients_evict(node_clients(context));
     return OK;
 }
 
@@ -96,6 +98,12 @@ static enum err tls(void *context, struct config *c)
     return OK;
 }
 
+static void clients_tick(void *context, msec_t now_ms)
+{
+    (void)now_ms;
+    (void)clients_evict(node_clients(context));
+}
+
 void settings_watch(struct node *n, struct config *c)
 {
     static const struct {
@@ -106,6 +114,8 @@ void settings_watch(struct node *n, struct config *c)
         {"maxclients", limits},
         {"client-query-buffer-limit", limits},
         {"proto-max-bulk-len", limits},
+        {"maxmemory-clients", limits},
+        {"maxmemory", limits},
         {"timeout", limits},
         {"tcp-keepalive", limits},
         {"protected-mode", limits},
@@ -147,6 +157,8 @@ void settings_watch(struct node *n, struct config *c)
         {"cluster-link-sendbuf-limit", cluster},
     };
 
+    set_string_max(node_set(n), (uint64_t)config_int(c, "proto-max-bulk-len"));
+    node_add_tick(n, clients_tick, n);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         config_on_change(c, table[i].name, table[i].fn, n);
 }

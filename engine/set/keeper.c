@@ -21,6 +21,9 @@ enum {
     CYCLE_BUSY_US = 25000,
     EXPIRE_KEYS_MAX = 200, /* in one transaction */
     REAP_ROWS_MAX = 256,   /* under one hold of a slot lock */
+    TTL_SLOTS = 32,        /* looked at in a cycle */
+    TTL_CELLS_MAX = 256,
+    TTL_SAMPLES = 20,
 };
 
 static int64_t clock_us(clockid_t id)
@@ -148,6 +151,49 @@ static void expire_cycle(struct set *s, unsigned *at, int64_t until_us)
             expire_slot(s, db, space, number, now_ms);
         if ((i & 63) == 0 && clock_us(CLOCK_MONOTONIC) > until_us)
             return;
+    }
+}
+
+/* ---- The average time to live ---- */
+
+/* Some keys of a slot; false if it is in use. */
+static bool ttl_sample(struct set *s, struct space *space, slot_t number, msec_t now_ms, msec_t *sum, unsigned *count)
+{
+    struct table *table = &space->slots[number].table;
+
+    if (pthread_mutex_trylock(&s->locks[number]) != 0)
+        return false;
+    for (uint32_t i = 0; i < table->capacity && i < TTL_CELLS_MAX && *count < TTL_SAMPLES; i++) {
+        const struct obj *o = table_at(table, i);
+
+        if (o != NULL && (o->state & STATE_TOMB) == 0 && o->expire_ms > now_ms) {
+            *sum += o->expire_ms - now_ms;
+            ++*count;
+        }
+    }
+    pthread_mutex_unlock(&s->locks[number]);
+    return true;
+}
+
+/* As in Redis a running average, to which each cycle's sample adds a fiftieth. */
+static void ttl_cycle(struct set *s)
+{
+    msec_t now_ms = clock_us(CLOCK_REALTIME) / 1000;
+
+    for (unsigned db = 0; db < s->databases; db++) {
+        struct space *space = set_space(s, db);
+        msec_t sum = 0, before;
+        unsigned count = 0;
+
+        if (space == NULL || atomic_load_explicit(&space->expires, memory_order_relaxed) == 0)
+            continue;
+        for (unsigned i = 0; i < TTL_SLOTS && count < TTL_SAMPLES; i++)
+            (void)ttl_sample(s, space, (slot_t)(rng_next(txn_rng(s->keeper_txn)) % SLOTS), now_ms, &sum, &count);
+        for (unsigned i = 0; count == 0 && i < SLOTS; i++) /* few keys: look for one */
+            (void)ttl_sample(s, space, (slot_t)i, now_ms, &sum, &count);
+        before = atomic_load(&space->average_ttl_ms);
+        if (count > 0)
+            atomic_store(&space->average_ttl_ms, before == 0 ? sum / count : before / 50 * 49 + sum / count / 50);
     }
 }
 
@@ -288,6 +334,7 @@ void *keeper_run(void *set)
 
         if (atomic_load(&s->expire_enabled) && atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
             expire_cycle(s, &at, until_us);
+        ttl_cycle(s);
         reap_cycle(s, until_us);
         nanosleep(&pause, NULL);
     }

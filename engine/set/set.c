@@ -211,6 +211,7 @@ enum err set_open(const struct set_options *options, struct set **out)
     atomic_init(&s->dirty_bytes_max, options->dirty_bytes_max);
     atomic_init(&s->log_bytes_max, options->log_bytes_max);
     atomic_init(&s->expire_enabled, true);
+    atomic_init(&s->string_bytes_max, UINT64_C(512) << 20);
     atomic_init(&s->replaying, 1); /* until set_start nothing is known to be replayed: the floor stays */
     s->spaces = calloc(s->databases, sizeof *s->spaces);
     s->uids = calloc(s->databases, sizeof *s->uids);
@@ -334,6 +335,13 @@ uint64_t set_expires(struct set *s, unsigned db)
     return space != NULL ? atomic_load(&space->expires) : 0;
 }
 
+msec_t set_average_ttl(struct set *s, unsigned db)
+{
+    struct space *space = db < s->databases ? set_space(s, db) : NULL;
+
+    return space != NULL && atomic_load(&space->expires) > 0 ? atomic_load(&space->average_ttl_ms) : 0;
+}
+
 uint64_t set_slot_keys(struct set *s, unsigned db, slot_t slot)
 {
     struct space *space = set_space(s, db);
@@ -381,6 +389,13 @@ void set_figures(struct set *s, struct set_figures *out)
 void set_budget(struct set *s, uint64_t budget_bytes)
 {
     atomic_store(&s->budget_bytes, budget_bytes);
+}
+
+void set_string_max(struct set *s, uint64_t bytes)
+{
+    const uint64_t most = UINT32_MAX - (64 << 10); /* an effect's text has a length of 32 bits */
+
+    atomic_store(&s->string_bytes_max, bytes < most ? bytes : most);
 }
 
 void set_expire_hold(struct set *s, msec_t until_ms)

@@ -38,6 +38,7 @@ enum err set_start(struct set *s) WARN_UNUSED;
 
 uint64_t set_keys(struct set *s, unsigned db);            /* exact, O(1): DBSIZE */
 uint64_t set_expires(struct set *s, unsigned db);
+msec_t set_average_ttl(struct set *s, unsigned db); /* of keys with an expiry, from samples in memory; 0: unknown */
 uint64_t set_slot_keys(struct set *s, unsigned db, slot_t slot); /* exact, O(1): COUNTKEYSINSLOT */
 
 /*
@@ -114,6 +115,9 @@ void set_expire_enable(struct set *s, bool enable);
 
 /* Until then (unix ms) the keeper removes no key (CLIENT PAUSE). */
 void set_expire_hold(struct set *s, msec_t until_ms);
+
+/* The longest string that commands may make, bytes (proto-max-bulk-len): at first 512 MB, at most 4 GB less 64 KB. */
+void set_string_max(struct set *s, uint64_t bytes);
 
 /* Drops every clean object from memory (DEBUG): the next look-ups read the store. */
 void set_evict_all(struct set *s);

@@ -63,6 +63,7 @@ struct space { /* One logical database */
     atomic_uint_fast64_t keys, expires;
     atomic_uint uid; /* of its family in the store */
     lsn_t floor;     /* last written for this family; under pass */
+    _Atomic msec_t average_ttl_ms; /* of keys with an expiry; what the keeper saw; 0: nothing yet */
 };
 
 struct garbage { /* Elements that the reaper has to remove */
@@ -94,6 +95,7 @@ struct set {
     atomic_uint_fast64_t floor; /* persisted */
     atomic_uint eviction_hand;
     atomic_bool expire_enabled;
+    atomic_uint_fast64_t string_bytes_max;
     _Atomic msec_t expire_hold_ms; /* no expiry before it */
 
     pthread_rwlock_t gate;

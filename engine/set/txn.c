@@ -182,6 +182,11 @@ bool txn_may_wait(const struct txn *t)
     return t->options.may_wait || t->changed;
 }
 
+uint64_t txn_string_max(const struct txn *t)
+{
+    return atomic_load_explicit(&t->set->string_bytes_max, memory_order_relaxed);
+}
+
 void txn_size_hint(struct txn *t, size_t value_bytes)
 {
     t->size_hint = value_bytes;

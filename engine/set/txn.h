@@ -84,6 +84,9 @@ bool txn_may_wait(const struct txn *t);
 msec_t txn_now(const struct txn *t);
 struct rng *txn_rng(struct txn *t);
 
+/* The longest string that a command may make, bytes. */
+uint64_t txn_string_max(const struct txn *t);
+
 /* The logical database, and a change of it inside EXEC (SELECT). */
 unsigned txn_db(const struct txn *t);
 void txn_select(struct txn *t, unsigned db);

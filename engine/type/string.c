@@ -89,7 +89,8 @@ enum err string_store(struct txn *t, struct slice key, struct slice value, struc
 
 enum err string_size_check(const struct txn *t, uint64_t at, uint64_t size)
 {
-    bool fits = at <= STRING_BYTES_MAX && size <= STRING_BYTES_MAX - at;
+    uint64_t most = txn_string_max(t);
+    bool fits = at <= most && size <= most - at;
 
     return fits || txn_is_replay(t) ? OK : ERR_TOO_BIG;
 }

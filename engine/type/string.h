@@ -56,7 +56,7 @@ enum err string_set(struct txn *t, struct obj *o, struct slice value, bool keep_
 enum err string_store(struct txn *t, struct slice key, struct slice value, struct obj **out) WARN_UNUSED;
 
 /* Edits: the value grows as needed, gaps are zeros. `bytes` must not point into o. ERR_TOO_BIG beyond
- * STRING_BYTES_MAX (not in replay). */
+ * txn_string_max (not in replay). */
 enum err string_append(struct txn *t, struct obj *o, struct slice bytes) WARN_UNUSED;
 enum err string_write(struct txn *t, struct obj *o, uint64_t at, struct slice bytes) WARN_UNUSED;
 enum err string_grow(struct txn *t, struct obj *o, uint64_t length) WARN_UNUSED; /* a no-op if it is that long */

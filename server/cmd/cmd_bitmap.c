@@ -20,7 +20,7 @@ static enum err offset_parse(struct call *c, struct slice word, unsigned width, 
     if (multiplied)
         word = slice_of(word.data + 1, word.size - 1);
     if (!num_parse_u64(word, &offset) || (multiplied && __builtin_mul_overflow(offset, width, &offset)) ||
-        offset > INT64_MAX || (offset / 8 >= STRING_BYTES_MAX && !txn_is_replay(c->txn)))
+        offset > INT64_MAX || (offset / 8 >= txn_string_max(c->txn) && !txn_is_replay(c->txn)))
         return reply_error(c, "ERR bit offset is not an integer or out of range");
     *out = offset;
     return OK;

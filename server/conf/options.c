@@ -56,8 +56,8 @@ const struct option option_table[] = {
     Z("client-output-buffer-limit", OPTION_LIST, 0,
       "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", shape_output_limits,
       "class, hard limit, soft limit, seconds"),
-    Z("maxmemory-clients", OPTION_STRING, ACC, "0", shape_memory_or_percent,
-      "accepted, bytes or percent: see client-output-buffer-limit"),
+    Z("maxmemory-clients", OPTION_STRING, 0, "0", shape_memory_or_percent,
+      "memory of all clients together, bytes or percent of maxmemory: the largest are closed beyond it; 0: no limit"),
     I("socket-mark-id", NULL, ACC | IMM, "0", 0, UINT32_MAX, "accepted"),
     /* TLS */
     I("tls-port", NULL, IMM, "0", 0, 65535, "client port, TLS; 0: none"),

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "server/net/monitor.h"
 #include "server/net/net_priv.h"
 #include "server/run/registry.h"
@@ -388,6 +389,47 @@ size_t clients_kill(struct clients *c, const struct client_filter *filter)
     return killed;
 }
 
+static uint64_t memory_of(const struct client *c)
+{
+    return sizeof(struct conn) + sizeof *c + client_output_bytes(c) + RELAXED(c->query_bytes) + RELAXED(c->query_free) +
+           RELAXED(c->multi_bytes);
+}
+
+static bool evictable(const struct client *c)
+{
+    return (RELAXED(c->flags) & (CLIENT_FLAG_NO_EVICT | CLIENT_FLAG_CLOSING)) == 0 &&
+           (RELAXED(c->kind) & (CLIENT_NORMAL | CLIENT_PUBSUB)) != 0;
+}
+
+size_t clients_evict(struct clients *c)
+{
+    uint64_t total = 0, limit;
+    size_t closed = 0;
+
+    pthread_mutex_lock(&c->lock);
+    limit = c->limits.memory_bytes_max;
+    for (const struct client *client = c->first; limit != 0 && client != NULL; client = client->next)
+        total += evictable(client) ? memory_of(client) : 0;
+    while (limit != 0 && total > limit) {
+        struct client *largest = NULL;
+
+        for (struct client *client = c->first; client != NULL; client = client->next)
+            if (evictable(client) && (largest == NULL || memory_of(client) > memory_of(largest)))
+                largest = client;
+        if (largest == NULL)
+            break;
+        total -= memory_of(largest) < total ? memory_of(largest) : total;
+        log_event(LOG_NOTICE, "client evicted: id=%llu addr=%s bytes=%llu", (unsigned long long)largest->id,
+                  largest->address, (unsigned long long)memory_of(largest));
+        client_set_flag(largest, CLIENT_FLAG_CLOSING, true);
+        worker_post(largest->worker, message_new(MESSAGE_CLOSE, largest));
+        atomic_fetch_add(&c->evicted, 1);
+        closed++;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return closed;
+}
+
 bool clients_unblock(struct clients *c, uint64_t id, bool with_error)
 {
     struct client *client = clients_find(c, id);
@@ -467,12 +509,13 @@ void clients_figures(struct clients *c, struct clients_figures *out)
         .sent = RELAXED(c->sent) - RELAXED(c->base_sent),
         .output_limit_closes = RELAXED(c->output_limit_closes),
         .query_limit_closes = RELAXED(c->query_limit_closes),
+        .evicted = RELAXED(c->evicted) - RELAXED(c->base_evicted),
     };
     pthread_mutex_lock(&c->lock);
     out->maxclients = c->limits.maxclients;
     for (const struct client *client = c->first; client != NULL; client = client->next) {
         uint64_t output = client_output_bytes(client), query = RELAXED(client->query_bytes);
-        uint64_t memory = sizeof(struct conn) + sizeof *client + output + query + RELAXED(client->query_free);
+        uint64_t memory = memory_of(client);
         enum client_kind kind = (enum client_kind)RELAXED(client->kind);
 
         *(kind == CLIENT_REPLICA ? &out->memory_replicas : &out->memory_normal) += memory;
@@ -487,6 +530,7 @@ void clients_figures(struct clients *c, struct clients_figures *out)
 void clients_figures_reset(struct clients *c)
 {
     STORE(c->base_accepted, RELAXED(c->accepted));
+    STORE(c->base_evicted, RELAXED(c->evicted));
     STORE(c->base_rejected, RELAXED(c->rejected));
     STORE(c->base_reads, RELAXED(c->reads));
     STORE(c->base_writes, RELAXED(c->writes));

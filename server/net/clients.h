@@ -63,6 +63,7 @@ struct client_limits {
     uint64_t maxclients;
     uint64_t query_bytes_max;   /* client-query-buffer-limit */
     uint64_t bulk_bytes_max;    /* proto-max-bulk-len */
+    uint64_t memory_bytes_max;  /* of all clients that may be evicted (maxmemory-clients); 0: no limit */
     int64_t timeout_s;          /* idle normal clients are closed; 0: never */
     int64_t keepalive_s;        /* of new connections; 0: off */
     bool protected_mode;
@@ -104,6 +105,10 @@ void client_set_text(struct client *c, enum client_text which, struct slice text
 void client_get_text(struct client *c, enum client_text which, struct buf *out); /* appends */
 
 /* ---- Acting ---- */
+
+/* maxmemory-clients: closes the largest clients until the others fit; replicas, primaries and those who said CLIENT NO-EVICT
+ * neither count nor are closed. Returns how many were closed. */
+size_t clients_evict(struct clients *c);
 
 /* Which clients a kill is for; zero fields do not filter. */
 struct client_filter {
@@ -157,7 +162,7 @@ struct clients_figures {
     uint64_t connected, blocked, pubsub, monitors, replicas, maxclients, tracking;
     uint64_t accepted, rejected, reads, writes, received, sent; /* since the start */
     uint64_t memory_normal, memory_replicas, output_longest, input_largest;
-    uint64_t output_limit_closes, query_limit_closes;
+    uint64_t output_limit_closes, query_limit_closes, evicted;
 };
 void clients_figures(struct clients *c, struct clients_figures *out);
 void clients_figures_reset(struct clients *c); /* CONFIG RESETSTAT: the counters */

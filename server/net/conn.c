@@ -332,6 +332,8 @@ static void note_query(struct conn *c)
 {
     STORE(c->client->query_bytes, c->query.size - c->query_at);
     STORE(c->client->query_free, c->query.capacity - c->query.size);
+    if (__builtin_expect(c->worker->limits.memory_bytes_max != 0, 0) && c->query.capacity > c->worker->limits.memory_bytes_max)
+        (void)clients_evict(c->worker->clients); /* at once; all together are looked at by a tick */
 }
 
 /* Somebody talks HTTP to us: perhaps a browser was made to. */

@@ -71,8 +71,9 @@ struct clients {
     atomic_size_t count, blocked, monitor_count, tracking;
     struct client **monitors; /* references */
     size_t monitor_capacity;
-    _Atomic uint64_t accepted, rejected, reads, writes, received, sent, output_limit_closes, query_limit_closes;
-    _Atomic uint64_t base_accepted, base_rejected, base_reads, base_writes, base_received, base_sent;
+    _Atomic uint64_t accepted, rejected, reads, writes, received, sent, output_limit_closes, query_limit_closes, evicted;
+    _Atomic uint64_t base_accepted, base_rejected, base_reads, base_writes, base_received, base_sent,
+        base_evicted;
 };
 
 /* The accepted socket is registered; a reference for the connection. */

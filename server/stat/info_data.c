@@ -113,7 +113,6 @@ static void expiry(const struct watch_figures *w, struct buf *out)
     info_number(out, "expired_time_cap_reached_count", 0);
     info_number(out, "expire_cycle_cpu_milliseconds", 0);
     info_number(out, "evicted_keys", 0); /* what leaves memory stays in the data set: see set_evictions */
-    info_number(out, "evicted_clients", 0);
     info_number(out, "total_eviction_exceeded_time", 0);
     info_number(out, "current_eviction_exceeded_time", 0);
     info_number(out, "keyspace_hits", w->set.hits);
@@ -130,6 +129,7 @@ void info_stats(struct node *n, struct buf *out)
     traffic(n, &f, &w, out);
     gauges(n, (const char *const[]){"sync_full", "sync_partial_ok", "sync_partial_err", NULL}, out);
     expiry(&w, out);
+    info_number(out, "evicted_clients", f.evicted);
     gauges(n,
            (const char *const[]){"pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
                                  "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",

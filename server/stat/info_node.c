@@ -142,8 +142,8 @@ void info_keyspace(struct node *n, struct buf *out)
         uint64_t keys = set_keys(node_set(n), db);
 
         if (keys > 0)
-            LINE(out, "db%u:keys=%llu,expires=%llu,avg_ttl=0", db, (unsigned long long)keys,
-                 (unsigned long long)set_expires(node_set(n), db));
+            LINE(out, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", db, (unsigned long long)keys,
+                 (unsigned long long)set_expires(node_set(n), db), (long long)set_average_ttl(node_set(n), db));
     }
 }
 

@@ -200,3 +200,71 @@ def _():
         thread.join()
         print(f"      the slowest GET beside them took {worst[0] * 1000:.0f} ms")
         true(worst[0] < 1.0, f"a GET waited {worst[0]:.2f} s")
+
+
+@test("maxmemory-clients closes the largest clients, and leaves those who said CLIENT NO-EVICT")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as small:
+        c.must("CLIENT", "NO-EVICT", "ON")
+        c.must("CONFIG", "SET", "maxmemory-clients", "3mb")
+        equal(c.must("CONFIG", "GET", "maxmemory-clients"), [b"maxmemory-clients", b"3145728"])
+        small.must("SET", "k", "v")
+        large = socket.create_connection(("127.0.0.1", server.port))
+        large.sendall(b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$8000000\r\n" + b"x" * 1000000)
+        time.sleep(0.3)
+        equal(small.must("GET", "k"), b"v", "within the limit nobody is closed")
+        try:
+            large.sendall(b"x" * 6000000)
+        except OSError:
+            pass
+        wait_until(lambda: b"evicted_clients:1\r" in c.must("INFO", "stats"), 5, "the large one is closed")
+        equal(small.must("GET", "k"), b"v", "the small one stays")
+        large.close()
+        c.send("SET", "mine", "y" * 7000000)
+        equal(c.read(), ("+", b"OK"), "who is not to be evicted is not")
+        c.must("CONFIG", "RESETSTAT")
+        true(b"evicted_clients:0\r" in c.must("INFO", "stats"), "RESETSTAT")
+        # Outputs that nobody reads count too: 1.5 MB each, so one of two must go.
+        c.must("SET", "v", "z" * 1500000)
+        waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+        for s in waiting:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.sendall(encode(("GET", "v")) * 4)
+        wait_until(lambda: b"evicted_clients:0\r" not in c.must("INFO", "stats"), 5, "outputs are counted")
+        equal(small.must("GET", "k"), b"v")
+        for s in waiting:
+            s.close()
+
+
+@test("proto-max-bulk-len bounds what SETRANGE, APPEND and SETBIT make, up and down")
+def _():
+    with Server() as server, server.connect() as c:
+        text = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        equal(show(c.command("SETRANGE", "k", str(512 << 20), "x")), text)
+        c.must("CONFIG", "SET", "proto-max-bulk-len", str(1 << 20))
+        equal(show(c.command("SETRANGE", "k", str((1 << 20) - 1), "x")), f":{1 << 20}")
+        equal(show(c.command("SETRANGE", "k", str(1 << 20), "x")), text)
+        equal(show(c.command("APPEND", "k", "x")), text)
+        equal(show(c.command("SETBIT", "b", str(8 << 20), "1")), "-ERR bit offset is not an integer or out of range")
+        equal(show(c.command("SETBIT", "b", str((8 << 20) - 1), "1")), ":0")
+        c.must("CONFIG", "SET", "proto-max-bulk-len", "1gb")
+        equal(show(c.command("SETBIT", "b", str(600 << 23), "1")), ":0")
+        equal(show(c.command("STRLEN", "b")), f":{(600 << 20) + 1}")
+
+
+@test("CONFIG RESETSTAT begins the hits and misses anew; INFO tells the average time to live")
+def _():
+    with Server() as server, server.connect() as c:
+        for i in range(50):
+            c.must("SET", f"k{i}", "v", "EX", "1000")
+        c.command("GET", "k1")
+        c.command("GET", "none")
+        true(b"keyspace_hits:1\r" in c.must("INFO", "stats"), "a hit")
+        c.must("CONFIG", "RESETSTAT")
+        text = c.must("INFO", "stats")
+        true(b"keyspace_hits:0\r" in text and b"keyspace_misses:0\r" in text, "both begin anew")
+
+        def average():
+            line = next(l for l in c.must("INFO", "keyspace").decode().splitlines() if l.startswith("db0:"))
+            return int(line.rsplit("avg_ttl=", 1)[1].split(",")[0])
+        wait_until(lambda: 990000 < average() <= 1000000, 5, "the average is that of the keys")
