@@ -1,6 +1,6 @@
 /*
- * cmd_admin.c - a save is a durable checkpoint here (server/stat/save.h); the log needs no rewriting, so BGREWRITEAOF
- * is one too: what it frees is the log behind the checkpoint.
+ * cmd_admin.c - SAVE and BGSAVE write an RDB file (server/stat/save.h). The log needs no rewriting: BGREWRITEAOF makes a
+ * checkpoint, and what that frees is the log behind it.
  */
 #include "server/cmd/cmd_admin.h"
 
@@ -41,7 +41,7 @@ static enum err bgsave(struct call *c) /* BGSAVE [SCHEDULE] */
 
 static enum err bgrewriteaof(struct call *c) /* BGREWRITEAOF */
 {
-    if (save_in_background(save_of(c)) != OK)
+    if (save_checkpoint(save_of(c)) != OK)
         return reply_error(c, "ERR Background append only file rewriting already in progress");
     return reply_status(c, "Background append only file rewriting started");
 }

@@ -2,12 +2,14 @@
  * cmd_shutdown.c - SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]
  *
  * There is no reply when it succeeds: the connection ends with the server. Everything is in the log in any case; NOSAVE
- * only leaves out the drain that spares the next start its replay.
+ * only leaves out the drain that spares the next start its replay, SAVE writes an RDB file first.
  */
 #include "server/cmd/cmd_shutdown.h"
 
 #include "server/node.h"
 #include "server/run/call.h"
+#include "server/stat/save.h"
+#include "server/stat/watch.h"
 
 static enum err shutdown_server(struct call *c)
 {
@@ -32,6 +34,8 @@ static enum err shutdown_server(struct call *c)
         return reply_syntax(c);
     if (abort_it)
         return node_shutdown_abort(c->node) ? reply_ok(c) : reply_error(c, "ERR No shutdown in progress.");
+    if (how & SHUTDOWN_SAVE && save_now(watch_save(node_watch(c->node))) != OK && !(how & SHUTDOWN_FORCE))
+        return reply_error(c, "ERR Errors trying to SHUTDOWN. Check logs.");
     node_shutdown(c->node, how);
     return OK;
 }

@@ -17,11 +17,11 @@
 static void saves(const struct save_figures *s, struct buf *out)
 {
     info_number(out, "rdb_changes_since_last_save", s->changes);
-    info_number(out, "rdb_bgsave_in_progress", s->running);
+    info_number(out, "rdb_bgsave_in_progress", s->background);
     LINE(out, "rdb_last_save_time:%lld", (long long)s->last_s);
     LINE(out, "rdb_last_bgsave_status:%s", s->ok ? "ok" : "err");
     LINE(out, "rdb_last_bgsave_time_sec:%lld", (long long)s->duration_s);
-    LINE(out, "rdb_current_bgsave_time_sec:%lld", (long long)s->running_s);
+    LINE(out, "rdb_current_bgsave_time_sec:%lld", (long long)(s->background ? s->running_s : -1));
     info_number(out, "rdb_saves", s->count);
     info_number(out, "rdb_last_cow_size", 0);
     info_number(out, "rdb_last_load_keys_expired", 0);
@@ -59,11 +59,11 @@ void info_persistence(struct node *n, struct buf *out)
     info_number(out, "current_cow_size", 0);
     info_number(out, "current_cow_size_age", 0);
     LINE(out, "current_fork_perc:0.00");
-    info_number(out, "current_save_keys_processed", 0);
-    info_number(out, "current_save_keys_total", 0);
+    info_number(out, "current_save_keys_processed", s.running ? s.keys : 0);
+    info_number(out, "current_save_keys_total", s.running ? s.keys_total : 0);
     saves(&s, out);
     info_number(out, "aof_enabled", 1);
-    info_number(out, "aof_rewrite_in_progress", s.running);
+    info_number(out, "aof_rewrite_in_progress", s.checkpoint);
     info_number(out, "aof_rewrite_scheduled", 0);
     LINE(out, "aof_last_rewrite_time_sec:%lld", (long long)s.duration_s);
     LINE(out, "aof_current_rewrite_time_sec:%lld", (long long)s.running_s);

@@ -188,3 +188,100 @@ def _():
                 with server.connect() as c:
                     same(dump.dump(c), before)
                     equal(c.must("DBSIZE"), 5)
+
+
+# ---- SAVE ----
+
+def check_rdb(path):
+    if shutil.which("redis-check-rdb"):
+        done = subprocess.run(["redis-check-rdb", path], capture_output=True, text=True, timeout=120)
+        true(done.returncode == 0 and "RDB looks OK" in done.stdout, done.stdout[-2000:])
+
+
+def redis_on(path, **options):
+    """A real Redis that starts from a copy of this RDB file."""
+    folder = temporary_folder()
+    shutil.copy(path, os.path.join(folder, "dump.rdb"))
+    return redis(folder=folder, appendonly="no", dbfilename="dump.rdb", **options)
+
+
+@test("a real Redis loads what SAVE wrote, and has the same content", seconds=180)
+def _():
+    with Server() as server:
+        with server.connect() as c:
+            fill_encodings(c)
+            fill(c, 5)
+            c.must("SELECT", 3)
+            c.must("SET", "in another database", "v")
+            c.must("SELECT", 0)
+            wanted = dump.dump(c)
+            before = c.must("LASTSAVE")
+            equal(c.must("SAVE"), b"OK")
+            true(c.must("LASTSAVE") >= before, "LASTSAVE went back")
+        path = os.path.join(server.folder, "dump.rdb")
+        check_rdb(path)
+        true(not [n for n in os.listdir(server.folder) if n.startswith("temp-")], "a temporary file is left")
+        with redis_on(path, other.connect() as b:
+            same(dump.dump(b), wanted)
+            b.must("SELECT", 3)
+            equal(b.must("GET", "in another database"), b"v")
+
+
+@test("what BGSAVE writes is one moment, while transactions go on", seconds=120)
+def _():
+    accounts, sum_of_all = 200, 200 * 1000
+    with Server() as server:
+        with server.connect() as c:
+            c.pipeline([("SET", f"account:{i}", 1000) for i in range(accounts)])
+            c.pipeline([("HSET", "big", f"f{i}", 0) for i in range(3000)])
+            rng = random.Random(3)
+            for round_ in range(4):
+                equal(c.must("BGSAVE"), b"Background saving started")
+                for _ in range(60):
+                    words = []
+                    for _ in range(40):
+                        a, b, n = rng.randrange(accounts), rng.randrange(accounts), rng.randrange(100)
+                        words += [("MULTI",), ("DECRBY", f"account:{a}", n), ("INCRBY", f"account:{b}", n),
+                                  ("HINCRBY", "big", f"f{rng.randrange(3000)}", n),
+                                  ("HINCRBY", "big", f"f{rng.randrange(3000)}", -n), ("EXEC",)]
+                    c.pipeline(words)
+                if not subject_is_redis():
+                    wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", 60, "the end of BGSAVE")
+                equal(server.info("persistence")["rdb_last_bgsave_status"], "ok")
+                with redis_on(os.path.join(server.folder, "dump.rdb")) as other, other.connect() as b:
+                    found = b.must("MGET", *[f"account:{i}" for i in range(accounts)])
+                    equal(sum(int(v) for v in found), sum_of_all, f"round {round_}")
+                    equal(sum(int(v) for v in b.must("HVALS", "big")), 0, f"round {round_}: the hash")
+
+
+@test("BGSAVE, SAVE and INFO tell of each other; a folder that cannot be written fails the save and nothing else")
+def _():
+    with Server(enable_debug_command="yes") as server:
+        with server.connect() as c:
+            c.must("DEBUG", "POPULATE", 300000)
+            equal(c.must("BGSAVE"), b"Background saving started")
+            replies = {show(c.command("BGSAVE")), show(c.command("SAVE"))}
+            true(replies <= {"-ERR Background save already in progress"} or
+                 server.info("persistence")["rdb_bgsave_in_progress"] == "0", replies)
+            equal(show(c.command("BGSAVE", "NONSENSE")), "-ERR syntax error")
+            wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", 60, "the end of BGSAVE")
+            equal(server.info("persistence")["rdb_changes_since_last_save"], "0")
+            c.must("SET", "k", "v")
+            equal(server.info("persistence")["rdb_changes_since_last_save"], "1")
+            c.must("CONFIG", "SET", "rdbcompression", "no")
+            equal(c.must("BGSAVE", "SCHEDULE"), b"Background saving started")
+            wait_until(lambda: server.info("persistence")["rdb_changes_since_last_save"] == "0", 60, "the end of BGSAVE")
+            path = os.path.join(server.folder, "dump.rdb")
+            check_rdb(path)
+            if not subject_is_redis():
+                os.mkdir(os.path.join(server.folder, "temp-dump.rdb"))  # in the way
+                true(show(c.command("SAVE")).startswith("-ERR"), "SAVE into nothing said OK")
+                equal(server.info("persistence")["rdb_last_bgsave_status"], "err")
+                os.rmdir(os.path.join(server.folder, "temp-dump.rdb"))
+                equal(c.must("SAVE"), b"OK")
+                equal(server.info("persistence")["rdb_last_bgsave_status"], "ok")
+            os.remove(path)
+            c.send("SHUTDOWN", "SAVE")
+            true(c.closed_by_server(20), "SHUTDOWN SAVE did not close the connection")
+            server.wait_end()
+            check_rdb(path)
