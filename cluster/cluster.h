@@ -94,6 +94,7 @@ enum {
     CLUSTER_BUG_EARLY_OFFSET = 128,      /* a master names its offset before its writes are held */
     CLUSTER_BUG_HISTORY_REUSED = 256,    /* the simulator's driver: a new master goes on in the old history */
     CLUSTER_BUG_MINORITY_WINS = 512,     /* one vote is enough */
+    CLUSTER_REDIS_SCHEDULE = 1 << 30,    /* no fault: pings, reports and elections at the times of Redis 7, to compare */
 };
 
 /* ERR_CORRUPT with text if nodes_conf does not parse. At the first start a random id is made. */
@@ -155,8 +156,8 @@ struct cluster_replication {
     const char *master; /* id of the node that is replicated; NULL: this node is a master */
     uint64_t offset;    /* a master's end of the stream; a replica's applied offset (what it would serve as a master) */
     bool whole;         /* replica: the data in place is a complete copy of this master's history up to `offset`. False
-                         * from the first byte of a full synchronisation that touches the data in place, or as long as
-                         * the data in place is another history's; true again when the new set is in place, durably.
+                         * is said before a full synchronisation changes the first byte of the data in place, and as long
+                         * as that data is another history's; true when the new set is in place, durably.
                          * A node that is not whole is never elected, not even by FAILOVER TAKEOVER. */
     bool link_up;       /* replica: streaming from the master (not connecting, not receiving a snapshot) */
     msec_t age_ms;      /* replica: link up: since the last byte from the master; down: since it went down */

@@ -54,7 +54,7 @@ static bool is_due(const struct cluster *c, const struct node *n)
 {
     msec_t interval = c->config.node_timeout_ms / VOTER_PING_PART, least = (msec_t)c->voters * VOTER_PING_MS;
 
-    return node_is_voter(c->myself) && node_is_voter(n) &&
+    return node_is_voter(c->myself) && node_is_voter(n) && (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) == 0 &&
            c->now - n->answered > (interval > least ? interval : least);
 }
 

@@ -146,6 +146,12 @@ static msec_t wait_ms(const struct cluster *c)
     return wait > WAIT_MIN_MS ? wait : WAIT_MIN_MS;
 }
 
+/* Voters may vote again when the first round is over; Redis waits as long once more. */
+static msec_t retry_ms(const struct cluster *c)
+{
+    return (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) != 0 ? wait_ms(c) * 2 : wait_ms(c);
+}
+
 static void plan(struct cluster *c)
 {
     struct own_election *e = &c->election;
@@ -170,10 +176,11 @@ static void adjust(struct cluster *c)
         e->rank = now_rank;
         action_log(c, LOG_NOTICE, "Replica rank updated to #%u", now_rank);
     }
-    if (known_best(c) && e->at > c->now)
+    if (e->at > c->now && (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) == 0 && known_best(c))
         e->at = c->now;
 }
 
+/* To all, then again to those who did not vote; always in the election's epoch, or a vote could count twice. */
 static void ask(struct cluster *c)
 {
     struct own_election *e = &c->election;
@@ -208,7 +215,7 @@ void election_run(struct cluster *c)
             *e = (struct own_election){0};
         return;
     }
-    if (e->at == 0 || c->now - e->at > wait_ms(c))
+    if (e->at == 0 || c->now - e->at > retry_ms(c))
         plan(c);
     if (!e->sent && !c->manual.may_start)
         adjust(c);
@@ -216,7 +223,7 @@ void election_run(struct cluster *c)
         return;
     if (!e->sent)
         begin(c);
-    else if (c->now >= e->ask_again)
+    else if (c->now >= e->ask_again && c->current_epoch == e->epoch && (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) == 0)
         ask(c);
 }
 
@@ -245,7 +252,8 @@ void election_on_ack(struct cluster *c, struct node *voter, const struct codec_h
     struct own_election *e = &c->election;
     unsigned needed = (c->planted_bugs & CLUSTER_BUG_MINORITY_WINS) != 0 ? 1 : node_quorum(c);
 
-    if (!e->sent || !may_stand(c) || !node_is_voter(voter) || h->current_epoch < e->epoch ||
+    /* A voter answers in the epoch of the request: any other epoch is not this election's. */
+    if (!e->sent || !may_stand(c) || !node_is_voter(voter) || h->current_epoch != e->epoch ||
         voter->vote_epoch == e->epoch || c->now - e->at > wait_ms(c))
         return;
     voter->vote_epoch = e->epoch;

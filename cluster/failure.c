@@ -88,6 +88,8 @@ void failure_check(struct cluster *c, struct node *n)
         return;
     action_log(c, LOG_VERBOSE, "*** NODE %.40s possibly failing", n->id);
     node_set_flags(c, n, NODE_PFAIL, 0);
+    if ((c->planted_bugs & CLUSTER_REDIS_SCHEDULE) != 0)
+        return;
     c->tell_masters = true;
     fail_by_quorum(c, n);
 }

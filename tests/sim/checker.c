@@ -197,7 +197,13 @@ static uint64_t keys(void *context, unsigned node, slot_t slot)
 
 struct world_observer checker_observer(struct checker *c)
 {
-    return (struct world_observer){on_stepped, on_sent, on_slot_lost, on_replicates, on_restarted, keys, c};
+    return (struct world_observer){.stepped = on_stepped,
+                                   .sent = on_sent,
+                                   .slot_lost = on_slot_lost,
+                                   .replicates = on_replicates,
+                                   .restarted = on_restarted,
+                                   .keys = keys,
+                                   .context = c};
 }
 
 /* ---- After healing ---- */

@@ -4,7 +4,11 @@
  *     sim --seeds 1..300            many histories; stops at the first violation
  *     sim --seed 17 --verbose       one, told in full
  *     sim --plant 2 --seeds 1..99   with a planted bug: succeeds if some history finds it
+ *     sim --failover --seeds 1..999 histories about failover instead of ones about joining and moving slots
+ *     sim --measure --seeds 1..999 [--timeout MS] [--replicas N] [--redis PERCENT]
+ *                                   how long the slots of a crashed master stay unserved
  */
+#include "failover.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -12,15 +16,72 @@
 #include <string.h>
 #include <time.h>
 
+struct arguments {
+    struct failover_options options; /* those of run_options are among them */
+    unsigned long long first, last;
+    bool failover;
+};
+
+/* What many histories came to. */
+struct totals {
+    unsigned long long moves, votes, steps, promotions, planned, partial, full;
+    long long simulated_ms, settled_max_ms;
+    double *times; /* of failover, in node timeouts */
+    size_t time_count;
+};
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS] [--verbose]\n");
+    fprintf(stderr, "usage: sim [--failover | --measure] [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS]\n"
+                    "           [--timeout MS] [--replicas N] [--redis PERCENT] [--verbose]\n");
     return 2;
 }
 
-static void print_replay(const struct run_options *o)
+static bool parse_number(struct arguments *a, const char *name, const char *value)
 {
-    fprintf(stderr, "replay: sim --seed %llu", (unsigned long long)o->seed);
+    unsigned number = (unsigned)strtoul(value, NULL, 10);
+
+    if (strcmp(name, "--seed") == 0)
+        a->first = a->last = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--nodes") == 0)
+        a->options.nodes = number;
+    else if (strcmp(name, "--seconds") == 0)
+        a->options.seconds = number;
+    else if (strcmp(name, "--plant") == 0)
+        a->options.planted_bugs = number;
+    else if (strcmp(name, "--timeout") == 0)
+        a->options.node_timeout_ms = number;
+    else if (strcmp(name, "--replicas") == 0)
+        a->options.replicas = number;
+    else if (strcmp(name, "--redis") == 0)
+        a->options.redis_percent = number;
+    else
+        return strcmp(name, "--seeds") == 0 && sscanf(value, "%llu..%llu", &a->first, &a->last) == 2;
+    return true;
+}
+
+static bool parse(struct arguments *a, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--verbose") == 0)
+            a->options.verbose = true;
+        else if (strcmp(argv[i], "--failover") == 0)
+            a->failover = true;
+        else if (strcmp(argv[i], "--measure") == 0)
+            a->failover = a->options.measure = true;
+        else if (i + 1 == argc || !parse_number(a, argv[i], argv[i + 1]))
+            return false;
+        else
+            i++;
+    }
+    return a->options.nodes != 1 && a->options.nodes <= 128 && a->last >= a->first;
+}
+
+static void print_replay(const struct arguments *a, unsigned long long seed)
+{
+    const struct failover_options *o = &a->options;
+
+    fprintf(stderr, "replay: sim%s --seed %llu", o->measure ? " --measure" : a->failover ? " --failover" : "", seed);
     if (o->nodes != 0)
         fprintf(stderr, " --nodes %u", o->nodes);
     if (o->seconds != 0)
@@ -30,57 +91,98 @@ static void print_replay(const struct run_options *o)
     fprintf(stderr, " --verbose\n");
 }
 
+/* One history; false if something was violated. */
+static bool history(const struct arguments *a, unsigned long long seed, struct totals *t)
+{
+    struct failover_options fo = a->options;
+    struct run_options ro = {.seed = seed, .nodes = fo.nodes, .seconds = fo.seconds, .planted_bugs = fo.planted_bugs,
+                             .verbose = fo.verbose};
+    const char *text;
+    unsigned nodes;
+    static struct failover_result f;
+    static struct run_result r;
+
+    fo.seed = seed;
+    if (a->failover) {
+        f = failover_history(&fo);
+        t->votes += f.votes;
+        t->steps += f.steps;
+        t->promotions += f.promotions;
+        t->planned += f.planned;
+        t->partial += f.partial_syncs;
+        t->full += f.full_syncs;
+        t->simulated_ms += f.simulated_ms;
+        if (f.settled_ms > t->settled_max_ms)
+            t->settled_max_ms = f.settled_ms;
+        if (f.failover_ms >= 0)
+            t->times[t->time_count++] = (double)f.failover_ms / (double)f.node_timeout_ms;
+        text = f.ok ? NULL : f.text;
+        nodes = f.nodes;
+    } else {
+        r = run(&ro);
+        t->moves += r.moves;
+        t->votes += r.votes;
+        t->steps += r.steps;
+        t->simulated_ms += r.simulated_ms;
+        text = r.ok ? NULL : r.text;
+        nodes = r.nodes;
+    }
+    if (text == NULL)
+        return true;
+    fprintf(stderr, "seed %llu (%u nodes): %s\n", seed, nodes, text);
+    print_replay(a, seed);
+    return false;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void print_totals(const struct arguments *a, struct totals *t, double seconds)
+{
+    size_t n = t->time_count;
+
+    printf("%llu histories, seeds %llu..%llu: %.0f s simulated, %llu steps, ", a->last - a->first + 1, a->first, a->last,
+           (double)t->simulated_ms / 1000, t->steps);
+    if (!a->failover) {
+        printf("%llu slot moves, %llu votes, in %.1f s\n", t->moves, t->votes, seconds);
+        return;
+    }
+    printf("%llu votes, %llu promotions (%llu planned), %llu partial and %llu full synchronisations, in %.1f s\n", t->votes,
+           t->promotions, t->planned, t->partial, t->full, seconds);
+    if (n == 0) {
+        printf("agreement at most %.1f s after healing\n", (double)t->settled_max_ms / 1000);
+        return;
+    }
+    qsort(t->times, n, sizeof *t->times, by_value);
+    printf("failover in node timeouts: least %.2f, median %.2f, 90 %% %.2f, 99 %% %.2f, most %.2f\n", t->times[0],
+           t->times[n / 2], t->times[n * 9 / 10], t->times[n * 99 / 100], t->times[n - 1]);
+}
+
 int main(int argc, char **argv)
 {
-    struct run_options o = {.seed = 1};
-    unsigned long long first = 1, last = 1, moves = 0, votes = 0, steps = 0;
-    long long simulated_ms = 0;
+    struct arguments a = {.first = 1, .last = 1};
+    struct totals t = {0};
     clock_t begin = clock();
 
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-        if (strcmp(argv[i], "--verbose") == 0) {
-            o.verbose = true;
-            continue;
-        }
-        if (value == NULL)
-            return usage();
-        i++;
-        if (strcmp(argv[i - 1], "--seed") == 0)
-            first = last = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i - 1], "--nodes") == 0)
-            o.nodes = (unsigned)atoi(value);
-        else if (strcmp(argv[i - 1], "--seconds") == 0)
-            o.seconds = (unsigned)atoi(value);
-        else if (strcmp(argv[i - 1], "--plant") == 0)
-            o.planted_bugs = (unsigned)atoi(value);
-        else if (strcmp(argv[i - 1], "--seeds") != 0 || sscanf(value, "%llu..%llu", &first, &last) != 2)
-            return usage();
-    }
-    if (o.nodes == 1 || o.nodes > 128)
+    if (!parse(&a, argc, argv))
         return usage();
-    for (unsigned long long seed = first; seed <= last; seed++) {
-        struct run_result r;
-
-        o.seed = seed;
-        r = run(&o);
-        moves += r.moves;
-        votes += r.votes;
-        steps += r.steps;
-        simulated_ms += r.simulated_ms;
-        if (r.ok)
-            continue;
-        fprintf(stderr, "seed %llu (%u nodes): %s\n", seed, r.nodes, r.text);
-        print_replay(&o);
-        if (o.planted_bugs != 0) {
-            printf("found the planted bug %u after %llu histories\n", o.planted_bugs, seed - first + 1);
-            return 0;
-        }
+    t.times = calloc(a.last - a.first + 1, sizeof *t.times);
+    if (t.times == NULL)
         return 1;
+    for (unsigned long long seed = a.first; seed <= a.last; seed++) {
+        if (history(&a, seed, &t))
+            continue;
+        free(t.times);
+        if (a.options.planted_bugs == 0)
+            return 1;
+        printf("found the planted bug %u after %llu histories\n", a.options.planted_bugs, seed - a.first + 1);
+        return 0;
     }
-    printf("%llu histories, seeds %llu..%llu: %.0f s simulated, %llu steps, %llu slot moves, %llu votes, in %.1f s\n",
-           last - first + 1, first, last, (double)simulated_ms / 1000, steps, moves, votes,
-           (double)(clock() - begin) / CLOCKS_PER_SEC);
-    return o.planted_bugs != 0;
+    print_totals(&a, &t, (double)(clock() - begin) / CLOCKS_PER_SEC);
+    free(t.times);
+    return a.options.planted_bugs != 0;
 }

@@ -278,6 +278,11 @@ static void do_persist(struct sim_node *n, const struct cluster_action *a)
 
 void world_crash(struct world *w, unsigned node)
 {
+    world_crash_for(w, node, 1 + (msec_t)rng_below(&w->rng, (uint64_t)w->options.down_max_ms + 1));
+}
+
+void world_crash_for(struct world *w, unsigned node, msec_t down_ms)
+{
     struct sim_node *n = &w->nodes[node];
     bool silent = rng_below(&w->rng, 2) != 0;
 
@@ -296,8 +301,10 @@ void world_crash(struct world *w, unsigned node)
     n->life++;
     cluster_free(n->core);
     n->core = NULL;
-    push(w, (struct event){.time = w->now + 1 + (msec_t)rng_below(&w->rng, (uint64_t)w->options.down_max_ms + 1),
-                           .type = EVENT_RESTART, .node = node, .life = n->life});
+    if (w->observer.crashed != NULL)
+        w->observer.crashed(w->observer.context, n);
+    push(w, (struct event){.time = w->now + down_ms, .type = EVENT_RESTART, .node = node,
+                           .life = n->life});
 }
 
 /* Obeys one action; false if the node crashed before it. */
@@ -309,6 +316,8 @@ static bool obey(struct world *w, struct sim_node *n, const struct cluster_actio
 
     if (crash)
         return false;
+    if (w->observer.obeyed != NULL)
+        w->observer.obeyed(w->observer.context, n, a);
     switch (a->type) {
     case CLUSTER_CONNECT:
         do_connect(w, n, a);
@@ -370,7 +379,7 @@ static uint64_t keys_count(void *context, slot_t slot)
     struct sim_node *n = context;
     const struct world_observer *o = &n->world->observer;
 
-    return o->keys != NULL ? o->keys(o->context, n->index, slot) : 0;
+    return o->keys(o->context, n->index, slot);
 }
 
 static void start(struct world *w, struct sim_node *n)
@@ -378,9 +387,9 @@ static void start(struct world *w, struct sim_node *n)
     struct cluster_options options = {
         .seed = rng_next(&w->rng),
         .nodes_conf = buf_slice(&n->durable),
-        .keys = {keys_count, n},
+        .keys = {w->observer.keys != NULL ? keys_count : NULL, n},
         .replication = w->options.replication,
-        .planted_bugs = w->options.planted_bugs,
+        .planted_bugs = w->options.planted_bugs | (n->index < w->options.redis_nodes ? CLUSTER_REDIS_SCHEDULE : 0),
     };
     unsigned port;
     enum err e;
@@ -395,6 +404,7 @@ static void start(struct world *w, struct sim_node *n)
                 (int)n->durable.size, (const char *)n->durable.data);
         abort();
     }
+    snprintf(n->id, sizeof n->id, "%s", cluster_my_id(n->core));
     if (w->observer.restarted != NULL)
         w->observer.restarted(w->observer.context, n);
     if (w->options.verbose)
@@ -419,6 +429,8 @@ struct world *world_new(const struct world_options *options, const struct world_
 
         n->index = i;
         n->world = w;
+        if (options->first_conf != NULL)
+            options->first_conf(observer->context, i, &n->durable);
         if (options->clock_offset_max_ms > 0)
             n->clock_offset_ms = (msec_t)rng_below(&w->rng, (uint64_t)options->clock_offset_max_ms);
         if (options->clock_drift_max_ppm > 0)
@@ -561,6 +573,10 @@ static void on_tick(struct world *w, const struct event *e)
     if (n->core == NULL || n->life != e->life)
         return;
     push(w, (struct event){.time = w->now + CLUSTER_TICK_MS, .type = EVENT_TICK, .node = e->node, .life = e->life});
+    if (w->observer.ticking != NULL)
+        w->observer.ticking(w->observer.context, n);
+    if (n->core == NULL)
+        return;
     step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_TICK}, NULL);
 }
 
@@ -613,6 +629,11 @@ static void handle(struct world *w, struct event *e)
             start(w, n);
         break;
     }
+}
+
+bool world_event(struct world *w, unsigned node, const struct cluster_event *event)
+{
+    return w->nodes[node].core != NULL && step(w, &w->nodes[node], event, NULL);
 }
 
 void world_run_until(struct world *w, msec_t time)

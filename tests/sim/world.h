@@ -25,6 +25,8 @@ struct world_options {
     msec_t clock_offset_max_ms;
     unsigned clock_drift_max_ppm;
     struct network_options network;
+    void (*first_conf)(void *context, unsigned node, struct buf *out); /* its nodes.conf at the start; NULL: none */
+    unsigned redis_nodes; /* the first so many keep Redis' schedule */
     bool verbose;
 };
 
@@ -35,6 +37,7 @@ struct world_end {
 
 struct sim_node {
     unsigned index;
+    char id[CLUSTER_ID_SIZE + 1]; /* "" until it has started */
     struct world *world;
     struct cluster *core; /* NULL: down */
     unsigned life;        /* grows with each restart: events of an earlier life are void */
@@ -57,7 +60,10 @@ struct world_observer {
     void (*slot_lost)(void *context, struct sim_node *node, slot_t slot);
     void (*replicates)(void *context, struct sim_node *node); /* its data set is about to be replaced */
     void (*restarted)(void *context, struct sim_node *node);
-    uint64_t (*keys)(void *context, unsigned node, slot_t slot);
+    void (*obeyed)(void *context, struct sim_node *node, const struct cluster_action *a); /* roles, pauses, wishes */
+    void (*ticking)(void *context, struct sim_node *node); /* before every TICK; may call world_event */
+    void (*crashed)(void *context, struct sim_node *node);
+    uint64_t (*keys)(void *context, unsigned node, slot_t slot); /* NULL: no keys anywhere */
     void *context;
 };
 
@@ -89,7 +95,11 @@ void world_address(unsigned node, char ip[CLUSTER_IP_SIZE], unsigned *port);
 /* Lets a replica ask every peer for a vote, as if it ran an election (FORCEACK). */
 void world_ask_for_votes(struct world *w, unsigned node);
 
+/* An event from outside the bus: what a driver says. */
+bool world_event(struct world *w, unsigned node, const struct cluster_event *event);
+
 void world_crash(struct world *w, unsigned node);
+void world_crash_for(struct world *w, unsigned node, msec_t down_ms);
 void world_calm(struct world *w); /* no faults from here on; nodes that are down come back now */
 
 #endif

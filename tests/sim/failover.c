@@ -1,0 +1,343 @@
+/*
+ * failover.c - histories about failover.
+ *
+ * Operators here are as careful as those of operator.c where the protocol needs it: TAKEOVER, which asks nobody, only
+ * while all nodes agree.
+ */
+#include "failover.h"
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "cluster/cluster_priv.h"
+#include "cluster/codec.h"
+#include "cluster/node.h"
+#include "data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    NODES_MIN = 6,
+    NODES_MAX_DRAWN = 12,
+    EPOCHS_MAX = 4096,
+    BUS = 17000,
+    CLIENT = 7000,
+    WARM_UP_MS = 2600, /* a master turns ok after two seconds */
+};
+
+struct history {
+    struct world *world;
+    struct checker checker;
+    struct data data;
+    struct rng rng;
+    unsigned nodes, masters;
+    msec_t node_timeout_ms;
+    char ids[SIM_NODES_MAX][CLUSTER_ID_SIZE + 1];
+    uint16_t acks[EPOCHS_MAX]; /* votes given per epoch */
+};
+
+/* ---- The cluster at the beginning ---- */
+
+static slot_t boundary(const struct history *h, unsigned i)
+{
+    return (slot_t)((uint64_t)i * SLOTS / h->masters);
+}
+
+static int master_of(const struct history *h, unsigned i)
+{
+    return i < h->masters ? -1 : (int)(i % h->masters);
+}
+
+static void first_conf(void *context, unsigned node, struct buf *out)
+{
+    const struct history *h = context;
+    char ip[CLUSTER_IP_SIZE];
+    unsigned port;
+
+    for (unsigned i = 0; i < h->nodes; i++) {
+        int master = master_of(h, i);
+
+        world_address(i, ip, &port);
+        buf_append_format(out, "%s %s:%u@%u,,shard-id=%s %s%s %s 0 0 %u connected", h->ids[i], ip, CLIENT, BUS,
+                          h->ids[master < 0 ? i : (unsigned)master], i == node ? "myself," : "",
+                          master < 0 ? "master" : "slave", master < 0 ? "-" : h->ids[master],
+                          master < 0 ? i + 1 : (unsigned)master + 1);
+        if (master < 0)
+            buf_append_format(out, " %u-%u", boundary(h, i), boundary(h, i + 1) - 1u);
+        buf_append_str(out, "\n");
+    }
+    buf_append_format(out, "vars currentEpoch %u lastVoteEpoch 0\n", h->masters);
+}
+
+/* ---- What the world tells ---- */
+
+static void on_stepped(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+    struct world_observer o = checker_observer(&h->checker);
+
+    o.stepped(&h->checker, node);
+}
+
+static void on_sent(void *context, struct sim_node *node, struct slice message)
+{
+    struct history *h = context;
+    struct world_observer o = checker_observer(&h->checker);
+    struct codec_header head;
+
+    o.sent(&h->checker, node, message);
+    if (message.data[13] != CODEC_AUTH_REQUEST && message.data[13] != CODEC_AUTH_ACK)
+        return;
+    codec_read_header(message, &head);
+    if (head.type == CODEC_AUTH_ACK && head.current_epoch < EPOCHS_MAX)
+        h->acks[head.current_epoch]++;
+    if (head.type == CODEC_AUTH_REQUEST && node->core->manual.target_known)
+        data_mark_planned(&h->data, node);
+}
+
+static void on_obeyed(void *context, struct sim_node *node, const struct cluster_action *a)
+{
+    struct history *h = context;
+    const struct cluster *core = node->core;
+
+    /* An election's winner has the votes of a majority; an operator's TAKEOVER has none, and a node that starts is no
+     * winner: both have a config epoch that nobody voted in. */
+    if (a->type == CLUSTER_PROMOTE && h->data.nodes[node->index].master >= 0 &&
+        core->myself->config_epoch < EPOCHS_MAX && h->acks[core->myself->config_epoch] > 0 &&
+        h->acks[core->myself->config_epoch] < node_quorum(core))
+        checker_fail(&h->checker, "node %u won epoch %llu with %u votes", node->index,
+                     (unsigned long long)core->myself->config_epoch, h->acks[core->myself->config_epoch]);
+    data_obeyed(&h->data, node, a);
+}
+
+static void on_ticking(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    data_ticking(&h->data, node);
+}
+
+static void on_crashed(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    data_crashed(&h->data, node);
+}
+
+static void on_restarted(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+    struct world_observer o = checker_observer(&h->checker);
+
+    o.restarted(&h->checker, node);
+}
+
+/* ---- Trouble ---- */
+
+static bool is_up_master(const struct history *h, unsigned i)
+{
+    const struct cluster *core = world_node(h->world, i)->core;
+
+    return core != NULL && node_is_master(core->myself) && core->myself->slot_count > 0;
+}
+
+static void command(struct history *h, unsigned node, enum cluster_command_type type, const char *words)
+{
+    world_command(h->world, node, type, words);
+}
+
+static void operate(struct history *h)
+{
+    unsigned node = (unsigned)rng_below(&h->rng, h->nodes), other = (unsigned)rng_below(&h->rng, h->nodes);
+
+    if (world_node(h->world, node)->core == NULL)
+        return;
+    switch (rng_below(&h->rng, 8)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+        command(h, node, CLUSTER_CMD_FAILOVER, "");
+        break;
+    case 4:
+        command(h, node, CLUSTER_CMD_FAILOVER, "force");
+        break;
+    case 5:
+        if (checker_difference(&h->checker) == NULL && !world_network(h->world)->partitioned)
+            command(h, node, CLUSTER_CMD_FAILOVER, "takeover");
+        break;
+    default:
+        if (!is_up_master(h, node) && other != node)
+            command(h, node, CLUSTER_CMD_REPLICATE, h->ids[other]);
+        break;
+    }
+}
+
+static void run_until(struct history *h, msec_t until)
+{
+    while (world_now(h->world) < until && !h->checker.failed) {
+        msec_t next = world_now(h->world) + DATA_TURN_MS;
+
+        world_run_until(h->world, next < until ? next : until);
+        data_turn(&h->data);
+    }
+}
+
+static void trouble(struct history *h, msec_t until, unsigned crash_one_in, unsigned operate_one_in)
+{
+    while (world_now(h->world) < until && !h->checker.failed) {
+        run_until(h, world_now(h->world) + 100);
+        if (rng_below(&h->rng, crash_one_in) == 0) {
+            unsigned node = (unsigned)rng_below(&h->rng, h->nodes);
+
+            world_crash_for(h->world, node, 1 + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 4));
+        }
+        if (rng_below(&h->rng, operate_one_in) == 0)
+            operate(h);
+    }
+}
+
+/* After healing: all agree, in time. */
+static msec_t agree(struct history *h)
+{
+    msec_t healed = world_now(h->world), limit = healed + 6 * h->node_timeout_ms + 6000;
+    const char *difference = "";
+
+    while (difference != NULL && world_now(h->world) < limit && !h->checker.failed) {
+        run_until(h, world_now(h->world) + 200);
+        difference = checker_difference(&h->checker);
+        if (difference == NULL)
+            difference = checker_unhealthy(&h->checker);
+    }
+    if (difference != NULL)
+        checker_fail(&h->checker, "%lld ms after healing: %s", (long long)(world_now(h->world) - healed), difference);
+    return world_now(h->world) - healed;
+}
+
+/* ---- Measuring ---- */
+
+/* From the crash until another node serves the slots of the crashed one. */
+static msec_t measure(struct history *h)
+{
+    unsigned victim = (unsigned)rng_below(&h->rng, h->masters);
+    msec_t begin, limit;
+
+    run_until(h, WARM_UP_MS + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 2));
+    begin = world_now(h->world);
+    limit = begin + 12 * h->node_timeout_ms + 5000;
+    world_crash_for(h->world, victim, 20 * h->node_timeout_ms);
+    while (world_now(h->world) < limit && !h->checker.failed) {
+        world_run_until(h->world, world_now(h->world) + 1);
+        if (world_now(h->world) % DATA_TURN_MS == 0)
+            data_turn(&h->data);
+        for (unsigned i = h->masters; i < h->nodes; i++) {
+            const struct cluster *core = world_node(h->world, i)->core;
+
+            if (core != NULL && core->ok && bit_get(core->myself->slots, boundary(h, victim)))
+                return world_now(h->world) - begin;
+        }
+    }
+    checker_fail(&h->checker, "nobody replaces a crashed master");
+    return -1;
+}
+
+static struct network_options gentle(void)
+{
+    return (struct network_options){.delay_min_ms = 0, .delay_max_ms = 2};
+}
+
+/* ---- The whole ---- */
+
+static void draw(struct history *h, const struct failover_options *o, struct rng *rng, struct world_options *w)
+{
+    *w = (struct world_options){
+        .seed = rng_next(rng),
+        .nodes = NODES_MIN + (unsigned)rng_below(rng, NODES_MAX_DRAWN - NODES_MIN + 1),
+        .node_timeout_ms = 400 + (msec_t)rng_below(rng, 1200),
+        .replication = true,
+        .planted_bugs = o->planted_bugs,
+        .down_max_ms = (msec_t)rng_below(rng, 5000),
+        .clock_offset_max_ms = (msec_t)rng_below(rng, 400),
+        .clock_drift_max_ppm = (unsigned)rng_below(rng, 5000),
+        .network = network_options_random(rng),
+        .first_conf = first_conf,
+        .verbose = o->verbose,
+    };
+    h->masters = 3 + (unsigned)rng_below(rng, 2);
+    if (rng_below(rng, 3) == 0)
+        w->crash_per_million_actions = (unsigned)rng_below(rng, 500);
+    if (o->nodes != 0)
+        w->nodes = o->nodes;
+    if (w->nodes > 24)
+        h->masters = w->nodes / 3;
+    if (o->measure) {
+        static const msec_t timeouts[] = {1000, 2000, 5000, 15000};
+        unsigned replicas = o->replicas != 0 ? o->replicas : 1 + (unsigned)rng_below(rng, 2);
+
+        w->node_timeout_ms = o->node_timeout_ms != 0 ? o->node_timeout_ms : timeouts[rng_below(rng, 4)];
+        w->network = gentle();
+        w->crash_per_million_actions = 0;
+        w->nodes = h->masters * (1 + replicas);
+        w->redis_nodes = w->nodes * o->redis_percent / 100;
+    }
+    h->nodes = w->nodes;
+    h->node_timeout_ms = w->node_timeout_ms;
+}
+
+static void set_up(struct history *h, const struct failover_options *o, struct rng *rng)
+{
+    struct world_observer observer = {.stepped = on_stepped, .sent = on_sent, .restarted = on_restarted,
+                                      .obeyed = on_obeyed, .ticking = on_ticking, .crashed = on_crashed, .context = h};
+    struct world_options w;
+
+    draw(h, o, rng, &w);
+    rng_seed(&h->rng, rng_next(rng));
+    for (unsigned i = 0; i < h->nodes; i++)
+        rng_hex(&h->rng, h->ids[i], CLUSTER_ID_SIZE);
+    checker_init(&h->checker);
+    data_init(&h->data, &h->checker, rng_next(rng), h->node_timeout_ms, o->planted_bugs);
+    for (unsigned i = 0; i < h->nodes; i++)
+        data_place(&h->data, i, master_of(h, i));
+    h->world = world_new(&w, &observer, &h->checker.world);
+}
+
+struct failover_result failover_history(const struct failover_options *o)
+{
+    struct history *h = calloc(1, sizeof *h);
+    struct failover_result result = {.failover_ms = -1};
+    struct rng rng;
+
+    check(h != NULL);
+    rng_seed(&rng, o->seed);
+    set_up(h, o, &rng);
+    if (o->measure) {
+        result.failover_ms = measure(h);
+    } else {
+        unsigned crash_one_in = 20 + (unsigned)rng_below(&h->rng, 150);
+        unsigned operate_one_in = 10 + (unsigned)rng_below(&h->rng, 100);
+        unsigned seconds = o->seconds != 0 ? o->seconds : 2 + (unsigned)rng_below(&h->rng, 5);
+
+        run_until(h, WARM_UP_MS);
+        trouble(h, world_now(h->world) + seconds * (msec_t)1000, crash_one_in, operate_one_in);
+        if (!h->checker.failed) {
+            world_calm(h->world);
+            result.settled_ms = agree(h);
+        }
+    }
+    result.ok = !h->checker.failed;
+    memcpy(result.text, h->checker.text, sizeof result.text);
+    result.nodes = h->nodes;
+    result.votes = h->checker.votes;
+    result.promotions = h->data.promotions;
+    result.planned = h->data.planned;
+    result.partial_syncs = h->data.partial_syncs;
+    result.full_syncs = h->data.full_syncs;
+    result.simulated_ms = world_now(h->world);
+    result.node_timeout_ms = h->node_timeout_ms;
+    result.steps = world_steps(h->world);
+    world_free(h->world);
+    checker_fini(&h->checker);
+    data_fini(&h->data);
+    free(h);
+    return result;
+}
