@@ -411,6 +411,12 @@ enum err node_open(const struct options *o, struct node **out)
     return OK;
 }
 
+/* A core is left to the writer, to compaction and to what the kernel does for the sockets (docs/decisions/0027). */
+static size_t workers_by_cores(size_t cores)
+{
+    return cores > 1 ? cores - 1 : 1;
+}
+
 enum err node_prepare(const struct options *o, struct node **out)
 {
     struct node *n = calloc(1, sizeof *n);
@@ -431,7 +437,7 @@ enum err node_prepare(const struct options *o, struct node **out)
     n->port = o->port;
     n->tls_port = o->tls_port;
     n->started_ms = node_now(n);
-    n->workers = o->workers != 0 ? o->workers : (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    n->workers = o->workers != 0 ? o->workers : workers_by_cores((size_t)sysconf(_SC_NPROCESSORS_ONLN));
     atomic_init(&n->observe_from_us, -1);
     atomic_init(&n->loading, true);
     atomic_init(&n->loading_since_ms, n->started_ms);

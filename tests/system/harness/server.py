@@ -83,6 +83,8 @@ class Server:
         if cluster:
             self.options.update({"cluster_enabled": "yes", "cluster_config_file": "nodes.conf",
                                  "cluster_node_timeout": "3000"})
+        if not self.is_redis:
+            self.options["workers"] = "2"         # also on a machine of two cores, where the default is one
         self.options.update(options)
 
     @property
