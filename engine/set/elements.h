@@ -124,11 +124,14 @@ static inline struct element *element_of_cell(uint64_t cell)
 uint32_t elements_index(uint64_t index, uint8_t name[8]);
 uint64_t elements_index_of(struct slice name);
 
-/*
- * Rows of an element for the store, one at a time: *step begins at 0; false when there is no more. value borrows from
- * the element; a removed row has *tomb.
- */
-bool element_row(const struct element *el, enum obj_type type, slot_t slot, uint64_t id, int *step, struct buf *key,
-                 struct slice *value, bool *tomb);
+/* The rows of a changed element: itself always; in sorted sets the row of its old score goes, that of its score comes. */
+enum element_row { ELEMENT_ITSELF, ELEMENT_OLD_SCORE, ELEMENT_SCORE };
+
+/* Whether there is such a row of a changed member, and by which score. */
+bool element_score(const struct element *el, enum element_row which, double *score);
+
+/* Writes the key of a row that there is; value borrows from the element; tomb: the store's row goes. */
+void element_row(const struct element *el, enum element_row which, enum obj_type type, slot_t slot, uint64_t id,
+                 struct buf *key, struct slice *value, bool *tomb);
 
 #endif

@@ -43,47 +43,35 @@ static double score_at(const uint8_t *bytes)
     return score;
 }
 
-/* The rows by score: the old one goes unless the new one is the same. */
-static bool score_row(const struct element *el, slot_t slot, uint64_t id, int *step, struct buf *key, bool *tomb)
+bool element_score(const struct element *el, enum element_row which, double *score)
 {
     const uint8_t *value = el->bytes + el->name_size;
-    double stored = el->was ? score_at(value + el->value_size) : 0, score = el->tomb ? 0 : score_at(value);
-    bool same = el->was && !el->tomb && row_sortable(stored) == row_sortable(score);
+    double stored = el->was ? score_at(value + el->value_size) : 0, is = el->tomb ? 0 : score_at(value);
 
-    if (*step == 1) {
-        *step = 2;
-        if (el->was && !same) {
-            row_score(key, slot, id, stored, element_name(el));
-            *tomb = true;
-            return true;
-        }
-    }
-    if (*step == 2) {
-        *step = 3;
-        if (!el->tomb && !same) {
-            row_score(key, slot, id, score, element_name(el));
-            *tomb = false;
-            return true;
-        }
-    }
-    return false;
+    if (el->was && !el->tomb && row_sortable(stored) == row_sortable(is))
+        return false; /* the row stays */
+    *score = which == ELEMENT_OLD_SCORE ? stored : is;
+    return which == ELEMENT_OLD_SCORE ? el->was : !el->tomb;
 }
 
-bool element_row(const struct element *el, enum obj_type type, slot_t slot, uint64_t id, int *step, struct buf *key,
-                 struct slice *value, bool *tomb)
+void element_row(const struct element *el, enum element_row which, enum obj_type type, slot_t slot, uint64_t id,
+                 struct buf *key, struct slice *value, bool *tomb)
 {
+    double score = 0;
+
     *value = (struct slice){0};
-    if (*step > 0)
-        return type == OBJ_ZSET && score_row(el, slot, id, step, key, tomb);
-    *step = 1;
+    *tomb = which == ELEMENT_OLD_SCORE || el->tomb;
+    if (which != ELEMENT_ITSELF) {
+        check(element_score(el, which, &score));
+        row_score(key, slot, id, score, element_name(el));
+        return;
+    }
     if (type == OBJ_LIST)
         row_index(key, slot, id, elements_index_of(element_name(el)));
     else
         row_element(key, slot, id, el->hash, element_name(el));
-    *tomb = el->tomb;
     if (!el->tomb)
         *value = element_value(el);
-    return true;
 }
 
 /* ---- Flights ---- */

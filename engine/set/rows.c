@@ -124,6 +124,19 @@ static enum err element_find(struct txn *t, struct obj *o, uint32_t hash, struct
     return OK;
 }
 
+static void element_batch(struct txn *t, struct family *f, const struct obj *o, uint64_t id, const struct element *el,
+                          enum element_row which)
+{
+    struct slice value;
+    bool tomb;
+
+    element_row(el, which, o->type, o->slot, id, &t->row, &value, &tomb);
+    if (tomb)
+        batch_delete(t->batch, f, buf_slice(&t->row));
+    else
+        batch_put(t->batch, f, buf_slice(&t->row), value);
+}
+
 /* The changed rows of o go to the batch: nothing of it is changed any more when that has landed. */
 static void elements_batch(struct txn *t, struct family *f, struct obj *o)
 {
@@ -131,16 +144,13 @@ static void elements_batch(struct txn *t, struct family *f, struct obj *o)
     uint64_t id = obj_big_get(o).id;
 
     for (size_t i = 0; i < e->change_count; i++) {
-        struct slice value;
-        bool tomb;
-        int step = 0;
+        const struct element *el = e->changes[i];
+        double score;
 
-        while (element_row(e->changes[i], o->type, o->slot, id, &step, &t->row, &value, &tomb)) {
-            if (tomb)
-                batch_delete(t->batch, f, buf_slice(&t->row));
-            else
-                batch_put(t->batch, f, buf_slice(&t->row), value);
-        }
+        element_batch(t, f, o, id, el, ELEMENT_ITSELF);
+        for (enum element_row which = ELEMENT_OLD_SCORE; e->scored && which <= ELEMENT_SCORE; which++)
+            if (element_score(el, which, &score))
+                element_batch(t, f, o, id, el, which);
     }
     elements_landed(e);
 }

@@ -101,7 +101,7 @@ struct set {
     pthread_rwlock_t gate;
 
     pthread_mutex_t pass; /* one drain at a time */
-    struct flight *flight; /* Under pass: see writer.c */
+    struct flight *flight; /* Under pass */
 
     pthread_mutex_t threads_lock; /* guards the list of transactions */
     struct txn *threads;

@@ -14,7 +14,7 @@
  * (3) A transaction that waits for a flight to land may hold slot locks: the writer therefore never blocks on a slot
  *     while something is in the air.
  */
-#include "engine/set/set_priv.h"
+#include "engine/set/flight.h"
 
 #include "base/check.h"
 #include "base/log.h"
@@ -34,42 +34,6 @@ enum {
     IDLE_DRAIN_MS = 2000,
     FLUSH_POLL_US = 500,
 };
-
-/* One row of a piece: where its key and record lie in the arena. */
-struct flight_row {
-    size_t key_at, value_at;
-    uint32_t key_size, value_size;
-    bool tomb;
-};
-
-struct flown {
-    struct obj *o;
-    slot_t slot;
-};
-
-/* Kept from pass to pass: fresh memory for each would be a tenth of the writer's time in page faults (perf). */
-struct flight {
-    struct space *space;
-    struct buf arena, key, record;
-    struct flight_row *rows;
-    size_t row_count, row_capacity;
-    struct flown *objects;
-    size_t object_count, object_capacity;
-    struct elements_flight *elements; /* of BIG objects */
-    size_t elements_count, elements_capacity, elements_rowed;
-    lsn_t last;
-    struct batch *batch; /* count rows and the floor */
-    unsigned file_number;
-};
-
-#define GROW(array, count, capacity)                                        \
-    do {                                                                    \
-        if ((count) == (capacity)) {                                        \
-            (capacity) = (capacity) != 0 ? (capacity) * 2 : 1024;            \
-            (array) = realloc((array), (capacity) * sizeof *(array));        \
-            check((array) != NULL);                                         \
-        }                                                                   \
-    } while (0)
 
 /* ---- Dirty lists (slot locked) ---- */
 
@@ -124,29 +88,6 @@ void record_of(const struct obj *o, struct buf *out)
 
 /* ---- Pick ---- */
 
-static void row_add(struct flight *f, bool tomb)
-{
-    struct flight_row *row;
-
-    GROW(f->rows, f->row_count, f->row_capacity);
-    row = &f->rows[f->row_count++];
-    *row = (struct flight_row){.key_at = f->arena.size, .key_size = (uint32_t)f->key.size, .tomb = tomb,
-                               .value_size = (uint32_t)f->record.size};
-    buf_append_slice(&f->arena, buf_slice(&f->key));
-    row->value_at = f->arena.size;
-    buf_append_slice(&f->arena, buf_slice(&f->record));
-}
-
-static struct slice row_key_of(const struct flight *f, const struct flight_row *row)
-{
-    return slice_of(f->arena.data + row->key_at, row->key_size);
-}
-
-static int by_key(const void *a, const void *b, void *flight)
-{
-    return slice_compare(row_key_of(flight, a), row_key_of(flight, b));
-}
-
 static void pick_slot(struct set *s, struct flight *f, slot_t number)
 {
     struct slot *slot = &f->space->slots[number];
@@ -159,33 +100,24 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
         if (stale != 0) {
             row_garbage(&f->key, number, stale);
             buf_clear(&f->record);
-            row_add(f, false);
+            flight_add_row(f, false);
             set_garbage_add(s, &(struct garbage){f->space->uid, number, stale});
         }
         row_key(&f->key, number, o->hash, obj_key(o));
         buf_clear(&f->record);
         if (!tomb)
             record_of(o, &f->record);
-        row_add(f, tomb);
+        flight_add_row(f, tomb);
         if (!tomb && o->expire_ms != 0) {
             row_expiry(&f->key, number, o->expire_ms, obj_key(o));
             buf_clear(&f->record);
-            row_add(f, false);
+            flight_add_row(f, false);
         }
         o->state = (uint8_t)((o->state | STATE_FLYING | STATE_HELD) & ~STATE_SURE);
         o->next_since = 0;
         if (o->last_change > f->last)
             f->last = o->last_change;
-        GROW(f->objects, f->object_count, f->object_capacity);
-        f->objects[f->object_count++] = (struct flown){o, number};
-        if (o->elements != NULL && o->elements->change_count > 0) {
-            struct elements_flight *flight;
-
-            GROW(f->elements, f->elements_count, f->elements_capacity);
-            flight = &f->elements[f->elements_count++];
-            *flight = (struct elements_flight){.slot = number, .type = o->type, .id = obj_big_get(o).id};
-            elements_take(o->elements, flight);
-        }
+        flight_add_object(f, o, number);
     }
     if (slot->counts_since != 0) {
         /* Through which position these counts are right: in replay, through the last delta; else, the slot being
@@ -198,33 +130,6 @@ static void pick_slot(struct set *s, struct flight *f, slot_t number)
         slot->counts_since = 0;
         slot->counts_at = at;
     }
-}
-
-/* Makes rows of the elements that were taken, and brings the slot's rows from `first` on into order. No lock. */
-static void pick_finish(struct flight *f, size_t first)
-{
-    for (; f->elements_rowed < f->elements_count; f->elements_rowed++) {
-        struct elements_flight *flight = &f->elements[f->elements_rowed];
-
-        for (size_t i = 0; i < flight->count; i++) {
-            struct element *el = flight->list[i];
-            struct slice value;
-            bool tomb;
-            int step = 0;
-
-            while (element_row(el, flight->type, flight->slot, flight->id, &step, &f->key, &value, &tomb)) {
-                buf_clear(&f->record);
-                buf_append_slice(&f->record, value);
-                row_add(f, tomb);
-            }
-            if (el->tomb) {
-                GROW(flight->tombs, flight->tomb_count, flight->tomb_capacity);
-                flight->tombs[flight->tomb_count++] = el;
-            }
-        }
-    }
-    if (f->row_count > first)
-        qsort_r(f->rows + first, f->row_count - first, sizeof *f->rows, by_key, f);
 }
 
 /* ---- Land, settle ---- */
@@ -241,10 +146,11 @@ static enum err land_by_ingest(struct set *s, struct flight *f)
     TRY(sst_open(s->store, path, &w));
     e = OK;
     for (size_t i = 0; i < f->row_count && e == OK; i++) {
-        const struct flight_row *row = &f->rows[i];
+        struct slice key, value;
+        bool tomb;
 
-        e = row->tomb ? sst_delete(w, row_key_of(f, row))
-                      : sst_put(w, row_key_of(f, row), slice_of(f->arena.data + row->value_at, row->value_size));
+        flight_row_get(f, i, &key, &value, &tomb);
+        e = tomb ? sst_delete(w, key) : sst_put(w, key, value);
     }
     if (e == OK)
         e = sst_finish(w, &bytes);
@@ -263,12 +169,14 @@ static enum err land_by_batch(struct set *s, struct flight *f)
     enum err e;
 
     for (size_t i = 0; i < f->row_count; i++) {
-        const struct flight_row *row = &f->rows[i];
+        struct slice key, value;
+        bool tomb;
 
-        if (row->tomb)
-            batch_delete(b, family, row_key_of(f, row));
+        flight_row_get(f, i, &key, &value, &tomb);
+        if (tomb)
+            batch_delete(b, family, key);
         else
-            batch_put(b, family, row_key_of(f, row), slice_of(f->arena.data + row->value_at, row->value_size));
+            batch_put(b, family, key, value);
     }
     e = store_write(s->store, b);
     batch_free(b);
@@ -322,7 +230,7 @@ static enum err land_piece(struct set *s, struct flight *f, bool locked)
         return OK;
     e = s->journal->sync(s->journal->context, f->last);
     if (e == OK) {
-        e = f->arena.size >= INGEST_BYTES_MIN ? land_by_ingest(s, f) : ERR_AGAIN;
+        e = f->bytes >= INGEST_BYTES_MIN ? land_by_ingest(s, f) : ERR_AGAIN;
         if (e == ERR_AGAIN)
             e = land_by_batch(s, f);
     }
@@ -342,9 +250,7 @@ static enum err land_piece(struct set *s, struct flight *f, bool locked)
             pthread_mutex_unlock(&s->locks[number]);
     }
     atomic_fetch_add(&s->drained, f->object_count);
-    f->object_count = f->row_count = f->elements_count = f->elements_rowed = 0;
-    f->arena.size = 0;
-    f->last = 0;
+    flight_clear(f);
     return OK;
 }
 
@@ -382,29 +288,6 @@ static lsn_t floor_now(struct set *s)
     return floor;
 }
 
-struct flight *flight_new(void)
-{
-    struct flight *f = calloc(1, sizeof *f);
-
-    check(f != NULL);
-    f->batch = batch_new();
-    return f;
-}
-
-void flight_free(struct flight *f)
-{
-    if (f == NULL)
-        return;
-    batch_free(f->batch);
-    buf_free(&f->arena);
-    buf_free(&f->key);
-    buf_free(&f->record);
-    free(f->rows);
-    free(f->objects);
-    free(f->elements);
-    free(f);
-}
-
 enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locked)
 {
     struct flight *f = s->flight;
@@ -427,8 +310,8 @@ enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locke
         }
         if (!locked)
             pthread_mutex_unlock(&s->locks[number]);
-        pick_finish(f, first);
-        if (e == OK && f->arena.size >= PIECE_BYTES)
+        flight_finish(f, first);
+        if (e == OK && f->bytes >= PIECE_BYTES)
             e = land_piece(s, f, locked);
     }
     if (e == OK)
