@@ -374,10 +374,16 @@ static void finish(struct cluster *c, bool lazy)
 
 struct cluster_actions cluster_step(struct cluster *c, const struct cluster_event *event, msec_t now)
 {
+    bool voter;
+
     if (now > c->now)
         c->now = now;
     action_reset(c);
+    voter = node_is_voter(c->myself);
     handle(c, event);
+    if (!voter && node_is_voter(c->myself) &&
+        (event->type == CLUSTER_EVENT_COMMAND || event->type == CLUSTER_EVENT_CLAIM))
+        state_begin_lease(c);
     election_run(c);
     finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);
     return (struct cluster_actions){c->actions, c->action_count, c->reply};

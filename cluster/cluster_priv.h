@@ -124,6 +124,7 @@ struct own_election {
     bool sent;
     uint64_t epoch;
     unsigned rank, votes;
+    msec_t asked;                      /* first */
     msec_t ask_again, ask_interval_ms; /* those who have not voted */
 };
 

@@ -12,7 +12,7 @@
 #include "cluster/migration.h"
 #include "cluster/node.h"
 
-enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5, VOTER_PING_PART = 10, VOTER_PING_MS = 10 };
+enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5, VOTER_PING_PART = 10, PING_MS = 10 };
 
 /* Once a second one more ping, to the quietest of a few random nodes: it spreads gossip in a calm cluster. */
 static void ping_random_node(struct cluster *c)
@@ -48,14 +48,18 @@ static bool link_is_stale(const struct cluster *c, const struct node *n)
 
 /*
  * Masters with slots ask each other more often than Redis does: the clock of a failure starts with an unanswered PING,
- * and the right to accept writes is that a majority was heard of lately (state.c). Bounded by a number of PINGs per second.
+ * and the right to accept writes is that a majority was heard of lately (state.c). The others may become masters; for
+ * them the pace is Redis', but what gossip tells of them does not count. Bounded by a number of PINGs per second.
  */
 static bool is_due(const struct cluster *c, const struct node *n)
 {
-    msec_t interval = c->config.node_timeout_ms / VOTER_PING_PART, least = (msec_t)c->voters * VOTER_PING_MS;
+    msec_t timeout = c->config.node_timeout_ms, interval, least;
 
-    return node_is_voter(c->myself) && node_is_voter(n) && (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) == 0 &&
-           c->now - n->answered > (interval > least ? interval : least);
+    if (!node_is_voter(c->myself) || (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) != 0)
+        return false;
+    interval = node_is_voter(n) ? timeout / VOTER_PING_PART : timeout / 2;
+    least = (msec_t)(node_is_voter(n) ? c->voters : c->node_count) * PING_MS;
+    return c->now - n->answered > (interval > least ? interval : least);
 }
 
 static void tend_link(struct cluster *c, struct node *n)

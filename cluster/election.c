@@ -202,6 +202,7 @@ static void begin(struct cluster *c)
     epoch_see(c, c->current_epoch + 1);
     e->epoch = c->current_epoch;
     e->sent = true;
+    e->asked = c->now;
     action_log(c, LOG_NOTICE, "Starting a failover election for epoch %llu.", (unsigned long long)e->epoch);
     ask(c);
 }
@@ -257,6 +258,8 @@ void election_on_ack(struct cluster *c, struct node *voter, const struct codec_h
         voter->vote_epoch == e->epoch || c->now - e->at > wait_ms(c))
         return;
     voter->vote_epoch = e->epoch;
+    if (voter->heard_us < e->asked)
+        voter->heard_us = e->asked;
     if (++e->votes < needed)
         return;
     action_log(c, LOG_NOTICE, "Failover election won: I'm the new master. configEpoch set to %llu after %u votes",

@@ -39,17 +39,6 @@ void slots_unassign(struct cluster *c, slot_t slot)
     changed(c);
 }
 
-/* Who becomes a voter was not asked often enough to know whether it hears us (state.c): its time begins now. */
-static void begin_lease(struct cluster *c, const struct node *voter)
-{
-    for (size_t i = 1; i < c->node_count; i++) {
-        struct node *n = c->nodes[i];
-
-        if ((n == voter || voter == c->myself) && n->heard_us < c->now && !node_is(n, NODE_PFAIL | NODE_FAIL))
-            n->heard_us = c->now;
-    }
-}
-
 void slots_assign(struct cluster *c, slot_t slot, struct node *n)
 {
     check(node_is_master(n));
@@ -61,8 +50,6 @@ void slots_assign(struct cluster *c, slot_t slot, struct node *n)
     /* Its first slot, in a cluster that keeps replicas: replicas may migrate to it. */
     if (n->slot_count == 0 && any_master_has_replicas(c))
         n->flags |= NODE_MIGRATE_TO;
-    if (n->slot_count == 0)
-        begin_lease(c, n);
     bit_set(n->slots, slot);
     n->slot_count++;
     c->owner[slot] = n;

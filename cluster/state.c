@@ -46,6 +46,13 @@ static msec_t clamp(msec_t value, msec_t min, msec_t max)
     return value < min ? min : value > max ? max : value;
 }
 
+void state_begin_lease(struct cluster *c)
+{
+    for (size_t i = 1; i < c->node_count; i++)
+        if (!node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL) && c->nodes[i]->heard_us < c->now)
+            c->nodes[i]->heard_us = c->now;
+}
+
 bool state_update(struct cluster *c)
 {
     bool minority = in_minority(c), master = node_is_master(c->myself);

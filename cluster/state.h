@@ -9,4 +9,10 @@
 /* Recomputes it; true if it changed. */
 bool state_update(struct cluster *c);
 
+/*
+ * This node got its first slots by an operator: it had no reason to ask often who hears it, so its lease begins now. The
+ * winner of an election needs no such thing, it knows who voted.
+ */
+void state_begin_lease(struct cluster *c);
+
 #endif
