@@ -102,6 +102,9 @@ void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
                            const uint8_t *slots)
 {
+    /* Nearly every message claims what is known. */
+    if (memcmp(slots, claimant->slots, SLOT_BYTES) == 0)
+        return;
     for (unsigned byte = 0; byte < SLOT_BYTES; byte++) {
         if ((slots[byte] & ~claimant->slots[byte]) == 0)
             continue;
