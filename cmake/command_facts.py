@@ -53,7 +53,7 @@ def main():
             out.append('static const struct key_spec specs_%d[] = {%s};' % (number, ', '.join(map(spec, specs))))
         table.append('    {%s, %s, %s, %s, %s, %s, %s, 0x%x, 0x%x, %s, %s, %d},' % (
             text(row['name'].lower()), text(summaries.get(row['name'].lower(), '')),
-            text(row['group']), text(row['since']),
+            text(row['group'].replace('_', '-')), text(row['since']),
             '0' if row['deprecated_since'] == '-' else text(row['deprecated_since']),
             text('' if row['tips'] == '-' else row['tips']), row['arity'], flags,
             bits(row['acl'], CATEGORIES), 'true' if row['callable'] == 'container' else 'false',

@@ -11,6 +11,7 @@
 #include "base/glob.h"
 #include "server/cmd/args.h"
 #include "server/cmd/help.h"
+#include "server/cmd/syntax.h"
 #include "server/node.h"
 #include "server/run/keys.h"
 #include "server/run/registry.h"
@@ -215,22 +216,80 @@ static void doc_text(struct call *c, const char *name, const char *value)
     (void)reply_bulk_str(c, value);
 }
 
+static int by_name(const void *name, const void *syntax)
+{
+    return strcmp(name, ((const struct command_syntax *)syntax)->name);
+}
+
+static void arguments_put(struct call *c, const struct command_argument *a, size_t count)
+{
+    static const char *const flags[] = {"optional", "multiple", "multiple_token"};
+
+    (void)reply_array(c, count);
+    for (size_t i = 0; i < count; i++, a++) {
+        bool shown = a->count == 0;
+
+        (void)reply_map(c, 2u + shown + (a->key_spec >= 0) + (a->token != NULL) + (a->flags != 0) + (a->count > 0));
+        doc_text(c, "name", a->name);
+        doc_text(c, "type", a->type);
+        if (shown)
+            doc_text(c, "display_text", a->name);
+        if (a->key_spec >= 0)
+            pair_int(c, "key_spec_index", a->key_spec);
+        if (a->token != NULL)
+            doc_text(c, "token", a->token);
+        if (a->flags != 0) {
+            (void)reply_bulk_str(c, "flags");
+            bits_put(c, (uint32_t)a->flags, flags, sizeof flags / sizeof *flags, "");
+        }
+        if (a->count > 0) {
+            (void)reply_bulk_str(c, "arguments");
+            arguments_put(c, a->inside, a->count);
+        }
+    }
+}
+
+static void history_put(struct call *c, const struct command_syntax *s)
+{
+    (void)reply_bulk_str(c, "history");
+    (void)reply_set(c, s->history_count);
+    for (size_t i = 0; i < s->history_count; i++) {
+        (void)reply_array(c, 2);
+        (void)reply_bulk_str(c, s->history[i].since);
+        (void)reply_bulk_str(c, s->history[i].what);
+    }
+}
+
 static void doc_put(struct call *c, const struct command *command)
 {
+    static const struct command_syntax none = {0};
     const struct command_facts *f = command->facts;
+    const struct command_syntax *s =
+        bsearch(command->name, command_syntax, command_syntax_count, sizeof *command_syntax, by_name);
     bool deprecated = f->deprecated != NULL;
 
+    if (s == NULL)
+        s = &none; /* a container */
     (void)reply_bulk_str(c, command->name);
-    (void)reply_map(c, 2u + (f->summary[0] != '\0') + 2 * deprecated + (command->subcommand_count > 0));
+    (void)reply_map(c, 2u + (f->summary[0] != '\0') + (s->complexity != NULL) + 2 * deprecated + (s->history_count > 0) +
+                           (s->argument_count > 0) + (command->subcommand_count > 0));
     if (f->summary[0] != '\0')
         doc_text(c, "summary", f->summary);
     doc_text(c, "since", f->since);
     doc_text(c, "group", f->group);
+    if (s->complexity != NULL)
+        doc_text(c, "complexity", s->complexity);
     if (deprecated) {
         (void)reply_bulk_str(c, "doc_flags");
         (void)reply_set(c, 1);
         (void)reply_status(c, "deprecated");
         doc_text(c, "deprecated_since", f->deprecated);
+    }
+    if (s->history_count > 0)
+        history_put(c, s);
+    if (s->argument_count > 0) {
+        (void)reply_bulk_str(c, "arguments");
+        arguments_put(c, s->arguments, s->argument_count);
     }
     if (command->subcommand_count > 0) {
         (void)reply_bulk_str(c, "subcommands");
