@@ -2,7 +2,7 @@
  * node.c - the composed server: accessors, hooks, opening and closing in order.
  *
  *   open:  directory lock -> log -> store -> set -> pool -> workers -> listener, and with the port open, on a thread of its
- *          own: recovery -> set_start -> cluster; then commands that need data are served
+ *          own: recovery (import) -> set_start -> cluster; then commands that need data are served
  *   close: listener -> workers -> pool -> cluster -> drain -> set -> log -> store
  */
 #include "server/node.h"
@@ -36,6 +36,7 @@
 #include "server/stat/watch.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
+#include "server/import.h"
 #include "server/node_priv.h"
 #include "server/options.h"
 #include "server/run/call.h"
@@ -362,7 +363,9 @@ static enum err recover(struct node *n)
     log_event(LOG_NOTICE, "recovery done: from=%llu to=%llu effects=%llu applied=%llu ms=%lld",
               (unsigned long long)figures.from, (unsigned long long)figures.to, (unsigned long long)figures.effects,
               (unsigned long long)figures.applied, (long long)(node_now(n) - began));
-    return set_start(n->set);
+    TRY(import_base(n->import, n));
+    TRY(set_start(n->set));
+    return import_rest(n->import, n);
 }
 
 static enum err open_cluster(struct node *n, const struct options *o)
@@ -448,7 +451,8 @@ enum err node_prepare(const struct options *o, struct node **out)
     if ((e = disable_commands(n)) != OK)
         goto fail;
     n->stats = stats_new(registry_count(n->registry));
-    if ((e = lock_directory(n)) != OK || (e = open_data(n, o)) != OK ||
+    if ((e = lock_directory(n)) != OK || (e = import_prepare(n, &n->import)) != OK ||
+        (e = open_data(n, o)) != OK ||
         (e = pool_new(n, o->pool_threads, &n->pool)) != OK)
         goto fail;
     if ((e = acl_open(n)) != OK)
@@ -477,6 +481,7 @@ void node_close(struct node *n, bool drain)
     wal_close(n->wal);
     if (n->store != NULL)
         store_close(n->store);
+    import_free(n->import);
     waiting_free(n->waiting);
     clients_free(n->clients);
     stats_free(n->stats);

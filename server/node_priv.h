@@ -41,6 +41,7 @@ struct node {
     struct waiting *waiting;
     struct watch *watch;
     struct cluster_service *cluster_service;
+    struct import *import; /* what is taken over from Redis at the first start; NULL: nothing */
     int lock_fd; /* of the data directory */
     unsigned databases;
     bool cluster;

@@ -226,7 +226,7 @@ bool execute_check(struct executor *x, struct session *s, const struct command *
         (void)reply_error(&c, "NOAUTH Authentication required.");
         goto refused;
     }
-    if (__builtin_expect(node_loading(x->node, NULL), 0) && !allowed_while_loading(command)) {
+    if (__builtin_expect(node_loading(x->node, NULL), 0) && !s->is_loader && !allowed_while_loading(command)) {
         (void)reply_error(&c, "LOADING Redis is loading the dataset in memory");
         goto refused;
     }
@@ -394,7 +394,8 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
     const struct command *command = plan->command;
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
-                                        .replay = s->is_primary, .keep_expired = execute_keeps_expired(x),
+                                        .replay = s->is_primary && !s->is_loader,
+                                        .keep_expired = execute_keeps_expired(x),
                                         .no_touch = s->no_touch && strcmp(command->name, "touch") != 0};
     enum executed result = EXECUTE_DONE;
     enum err e;

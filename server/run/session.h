@@ -30,6 +30,7 @@ struct session {
     bool is_monitor;
     bool is_replica;         /* PSYNC took the connection */
     bool is_primary;         /* the stream of our primary: nothing expires, no gates */
+    bool is_loader;          /* and is_primary: an append-only file at the first start; what it does is logged */
     bool in_exec;            /* a command of an EXEC runs right now */
     bool in_script;
     enum session_reply reply;

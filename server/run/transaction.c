@@ -156,7 +156,8 @@ enum err transaction_exec(struct call *c)
     struct session *s = c->session;
     struct multi *m = &s->multi;
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
-                                        .replay = s->is_primary, .keep_expired = execute_keeps_expired(x),
+                                        .replay = s->is_primary && !s->is_loader,
+                                        .keep_expired = execute_keeps_expired(x),
                                         .no_touch = s->no_touch};
     bool touched = false;
     enum err e;

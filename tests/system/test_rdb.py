@@ -221,7 +221,7 @@ def _():
         path = os.path.join(server.folder, "dump.rdb")
         check_rdb(path)
         true(not [n for n in os.listdir(server.folder) if n.startswith("temp-")], "a temporary file is left")
-        with redis_on(path, other.connect() as b:
+        with redis_on(path) as other, other.connect() as b:
             same(dump.dump(b), wanted)
             b.must("SELECT", 3)
             equal(b.must("GET", "in another database"), b"v")
@@ -285,3 +285,180 @@ def _():
             true(c.closed_by_server(20), "SHUTDOWN SAVE did not close the connection")
             server.wait_end()
             check_rdb(path)
+
+
+# ---- The way in ----
+
+def redis_folder(work, rewrite=True, **options):
+    """What a real Redis leaves in its folder after `work(connection)`; and its content."""
+    with redis(**options) as other:
+        with other.connect() as b:
+            work(b)
+            wanted = dump.dump(b)
+        other.stop()
+        folder = temporary_folder()
+        for name in os.listdir(other.folder):
+            source = os.path.join(other.folder, name)
+            if os.path.isdir(source):
+                shutil.copytree(source, os.path.join(folder, name))
+            elif name.endswith((".rdb", ".aof")):
+                shutil.copy(source, folder)
+    return folder, wanted
+
+
+def imported(folder, wanted, restarts=1, **options):
+    """A server that starts there has this content, and has it still after it was killed; the files are not read again."""
+    with Server(folder=folder, **options) as server:
+        begun = open(server.log_path).read().count("import: begins")
+        with server.connect() as c:
+            same(dump.dump(c), wanted)
+            equal(c.must("DBSIZE"), len(wanted))
+            equal(int(server.info("keyspace").get("db0", "keys=0,").split(",")[0][5:]), len(wanted))
+            c.must("SET", "written after the import", "v")
+            wanted = dump.dump(c)
+        true("import: done" in open(server.log_path).read(), "the log does not tell of the import")
+        true(not os.path.exists(os.path.join(folder, "cairn.import")), "the mark is still there")
+        for _ in range(restarts):
+            server.restart(kill=True)
+            with server.connect() as c:
+                same(dump.dump(c), wanted)
+                equal(c.must("DBSIZE"), len(wanted))
+        equal(open(server.log_path).read().count("import: begins"), begun, "imports")
+
+
+def everything(c):
+    fill_encodings(c)
+    fill(c, 9)
+    c.must("SET", "past", "v", "PX", 1)
+    time.sleep(0.01)
+
+
+@test("a first start takes over the RDB file of a Redis", seconds=180)
+def _():
+    def work(c):
+        everything(c)
+        c.must("SAVE")
+    folder, wanted = redis_folder(work, appendonly="no")
+    wanted.pop(b"past", None)
+    imported(folder, wanted, 2)
+
+
+@test("a first start takes over the append-only folder of a Redis 7: base and increments", seconds=180)
+def _():
+    def work(c):
+        everything(c)
+        c.must("BGREWRITEAOF")
+        wait_until(lambda: b"aof_rewrite_in_progress:0" in c.must("INFO", "persistence") and
+                   b"aof_rewrite_scheduled:0" in c.must("INFO", "persistence"), 60, "the rewrite")
+        fill(c, 10, 60)
+        c.must("MULTI")
+        c.must("SET", "in a transaction", "v")
+        c.must("INCR", "counter")
+        c.must("EXEC")
+        c.must("SET", "in a second", "v", "EX", "1000000")
+        c.must("SUNIONSTORE", "union", "set:16", "set:32")
+        c.must("RENAME", "union", "renamed")
+        c.must("LMOVE", "list:many", "moved", "LEFT", "RIGHT")
+    folder, wanted = redis_folder(work, appendonly="yes", aof_timestamp_enabled="yes")
+    # What expired was deleted by a command or not at all: both is right.
+    imported(folder, wanted)
+
+
+@test("a first start takes over a single append-only file, with and without an RDB part, and a torn end", seconds=120)
+def _():
+    def work(c):
+        fill(c, 4, 40)
+    for preamble in ("yes", "no"):
+        def rewritten(c):
+            work(c)
+            c.must("BGREWRITEAOF")
+            wait_until(lambda: b"aof_rewrite_in_progress:0" in c.must("INFO", "persistence") and
+                       b"aof_rewrite_scheduled:0" in c.must("INFO", "persistence"), 60, "the rewrite")
+            c.must("SET", "at the end", "v")
+        folder, wanted = redis_folder(rewritten, appendonly="yes", aof_use_rdb_preamble=preamble)
+        names = sorted(os.listdir(os.path.join(folder, "appendonlydir")))
+        parts = [n for n in names if ".base." in n] + [n for n in names if ".incr." in n]
+        with open(os.path.join(folder, "appendonly.aof"), "wb") as out:
+            for name in parts:
+                out.write(open(os.path.join(folder, "appendonlydir", name), "rb").read())
+            out.write(b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$1\r\nv\r\n*3\r\n$3\r\nSET\r\n$5\r\nto")
+        shutil.rmtree(os.path.join(folder, "appendonlydir"))
+        imported(folder, wanted)
+
+
+def refused(folder, *words, **options):
+    server = Server(folder=folder, **options)
+    try:
+        server.start()
+    except DidNotStart as e:
+        text = str(e)
+        for word in words:
+            true(word in text, f"{word!r} is not said: {text}")
+        return
+    finally:
+        server.kill()
+    raise AssertionError("it started")
+
+
+@test("a damaged file refuses the start with offset and reason, and a good one in its place is taken", seconds=120)
+def _():
+    def work(c):
+        fill(c, 6, 40)
+        c.must("SAVE")
+    folder, wanted = redis_folder(work, appendonly="no")
+    path = os.path.join(folder, "dump.rdb")
+    good = open(path, "rb").read()
+    for damage in (good[:len(good) // 2], good[:-1] + bytes([good[-1] ^ 1]), good[:200] + b"\xff\xf0" + good[202:],
+                   b"REDIS9999" + good[9:], b"nonsense" * 10):
+        with open(path, "wb") as out:
+            out.write(damage)
+        refused(folder, "import of", "dump.rdb")
+    with open(path, "wb") as out:
+        out.write(good[:len(good) // 3])
+    refused(folder, "offset")
+    with open(path, "wb") as out:
+        out.write(good)
+    imported(folder, wanted)
+    folder, wanted = redis_folder(work, appendonly="yes")
+    names = os.listdir(os.path.join(folder, "appendonlydir"))
+    increment = os.path.join(folder, "appendonlydir", next(n for n in names if ".incr." in n))
+    with open(increment, "ab") as out:
+        out.write(b"*2\r\n$9\r\nNOCOMMAND\r\n$1\r\na\r\n")
+    refused(folder, "NOCOMMAND", "offset", ".incr.")
+    with open(increment, "r+b") as out:
+        out.truncate(os.path.getsize(increment) - len(b"*2\r\n$9\r\nNOCOMMAND\r\n$1\r\na\r\n"))
+    imported(folder, wanted)
+
+
+@test("a start that is killed during an import begins it again", seconds=120)
+def _():
+    def work(c):
+        for at in range(0, 400000, 20000):
+            c.pipeline([("SET", f"key:{i}", f"value {i}") for i in range(at, at + 20000)])
+        c.must("SADD", "big", *range(100000))
+        c.must("SAVE")
+    with redis(appendonly="no", save="") as other:
+        with other.connect() as b:
+            work(b)
+        folder = temporary_folder()
+        shutil.copy(os.path.join(other.folder, "dump.rdb"), folder)
+    server = Server(folder=folder)
+    for _ in range(3):
+        server.spawn()
+        mark = os.path.join(folder, "cairn.import")
+        wait_until(lambda: os.path.exists(mark), 20, "the mark", 0.002)
+        time.sleep(0.1)
+        server.kill()
+    server.start()
+    with server:
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 400001)
+            equal(c.must("SCARD", "big"), 100000)
+            equal(c.must("GET", "key:399999"), b"value 399999")
+        server.restart(kill=True)
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 400001)
+            c.must("FLUSHALL")
+        server.restart(kill=True)
+        with server.connect() as c:
+            equal(c.must("DBSIZE"), 0, "keys after FLUSHALL: the file was read again")
