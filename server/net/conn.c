@@ -687,11 +687,13 @@ static void on_poll(uv_poll_t *handle, int status, int events)
                 on_readable(c);
             while (!c->dead && c->tls != NULL && c->state == CONN_READY && !c->choked && !c->closing &&
                    tls_pending(c->tls));
-        } else if (c->state == CONN_AWAY && c->tls == NULL) {
-            c->sent_more = true;
-            watch(c);
         } else {
-            worker_flush_later(c->worker, c); /* TLS asked for it while writing */
+            if (c->state == CONN_AWAY) {
+                c->sent_more = true;
+                watch(c);
+            }
+            if (c->tls != NULL)
+                worker_flush_later(c->worker, c); /* TLS asked for it while writing */
         }
     }
 }
