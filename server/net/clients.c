@@ -499,6 +499,7 @@ void clients_figures(struct clients *c, struct clients_figures *out)
     *out = (struct clients_figures){
         .connected = atomic_load(&c->count),
         .blocked = atomic_load(&c->blocked),
+        .blocked_timed = atomic_load(&c->blocked_timed),
         .monitors = atomic_load(&c->monitor_count),
         .tracking = atomic_load(&c->tracking),
         .accepted = RELAXED(c->accepted) - RELAXED(c->base_accepted),
@@ -512,6 +513,11 @@ void clients_figures(struct clients *c, struct clients_figures *out)
         .evicted = RELAXED(c->evicted) - RELAXED(c->base_evicted),
     };
     pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->worker_count; i++) {
+        out->turns += RELAXED(c->workers[i]->turns);
+        out->user_us += RELAXED(c->workers[i]->user_us);
+        out->system_us += RELAXED(c->workers[i]->system_us);
+    }
     out->maxclients = c->limits.maxclients;
     for (const struct client *client = c->first; client != NULL; client = client->next) {
         uint64_t output = client_output_bytes(client), query = RELAXED(client->query_bytes);

@@ -101,6 +101,14 @@ static void release(struct conn *c)
     uv_close((uv_handle_t *)&c->timer, handle_closed);
 }
 
+static void untimed(struct conn *c)
+{
+    uv_timer_stop(&c->timer);
+    if (c->timed)
+        atomic_fetch_sub(&c->worker->clients->blocked_timed, 1);
+    c->timed = false;
+}
+
 /* CLIENT PAUSE: a client that is held counts as blocked, as in Redis. */
 static void hold(struct conn *c)
 {
@@ -124,7 +132,7 @@ void conn_close(struct conn *c)
     client_set_flag(c->client, CLIENT_FLAG_CLOSING, true);
     /* Before the number can be used for another socket: closing the handle touches the loop's entry of that number. */
     uv_close((uv_handle_t *)&c->poll, handle_closed);
-    uv_timer_stop(&c->timer);
+    untimed(c);
     tls_free(c->tls);
     c->tls = NULL;
     close(c->fd);
@@ -430,8 +438,11 @@ static void blocked(struct conn *c, msec_t block_ms)
     c->state = CONN_BLOCKED;
     client_set_flag(c->client, CLIENT_FLAG_BLOCKED, true);
     atomic_fetch_add(&c->worker->clients->blocked, 1);
-    if (block_ms > 0)
+    if (block_ms > 0) {
         uv_timer_start(&c->timer, on_timer, (uint64_t)block_ms, 0);
+        c->timed = true;
+        atomic_fetch_add(&c->worker->clients->blocked_timed, 1);
+    }
 }
 
 /* Executes one request; false: the connection does not go on now. */
@@ -783,7 +794,7 @@ void conn_delivered(struct conn *c, struct buf *reply)
         c->delivered_early = true;
         return;
     }
-    uv_timer_stop(&c->timer);
+    untimed(c);
     client_set_flag(c->client, CLIENT_FLAG_BLOCKED, false);
     atomic_fetch_sub(&c->worker->clients->blocked, 1);
     resume(c);

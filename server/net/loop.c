@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -226,8 +227,20 @@ static void on_check(uv_check_t *handle)
 {
     struct worker *w = handle->data;
 
+    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1, memory_order_relaxed);
     flush(w);
     end_if_done(w);
+}
+
+static void note_time(struct worker *w)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_THREAD, &used);
+    atomic_store_explicit(&w->user_us, (uint64_t)used.ru_utime.tv_sec * 1000000 + (uint64_t)used.ru_utime.tv_usec,
+                          memory_order_relaxed);
+    atomic_store_explicit(&w->system_us, (uint64_t)used.ru_stime.tv_sec * 1000000 + (uint64_t)used.ru_stime.tv_usec,
+                          memory_order_relaxed);
 }
 
 static void on_cron(uv_timer_t *timer)
@@ -241,6 +254,7 @@ static void on_cron(uv_timer_t *timer)
         retry_held(w);
     if (++round % CRON_SLOW != 0)
         return;
+    note_time(w);
     for (struct conn *c = w->conns; c != NULL; c = next) {
         next = c->next;
         conn_cron(c, w->x.now_ms);

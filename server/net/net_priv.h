@@ -68,7 +68,7 @@ struct clients {
     _Atomic msec_t pause_write_until, pause_all_until; /* unix ms; 0: not */
     struct worker **workers; /* Set once the workers run */
     size_t worker_count;
-    atomic_size_t count, blocked, monitor_count, tracking;
+    atomic_size_t count, blocked, blocked_timed, monitor_count, tracking;
     struct client **monitors; /* references */
     size_t monitor_capacity;
     _Atomic uint64_t accepted, rejected, reads, writes, received, sent, output_limit_closes, query_limit_closes, evicted;
@@ -126,6 +126,7 @@ struct conn {
     bool choked;  /* enough output waits: no further request until the client reads */
     bool closing; /* after the output is written */
     bool dead;    /* the socket is closed; waits for its handles, or for its session to come back */
+    bool timed; /* the timer runs for a blocked command */
     bool delivered_early; /* the wait was over before the pool thread said that it had begun */
     struct conn *next_flush;
     msec_t soft_since_ms;
@@ -164,6 +165,9 @@ struct worker {
     struct buf spare[SPARE_BUFFERS];
     size_t spares;
     size_t held_count;
+
+    /* Written by the worker, read by anybody; relaxed */
+    _Atomic uint64_t turns, user_us, system_us; /* the thread's processor time, now and then */
 
     pthread_mutex_t inbox_lock; /* guards the inbox; a leaf */
     struct message *inbox, **inbox_tail;

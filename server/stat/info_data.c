@@ -144,11 +144,13 @@ void info_stats(struct node *n, struct buf *out)
     info_number(out, "total_writes_processed", f.writes);
     gauges(n,
            (const char *const[]){"io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks",
-                                 "reply_buffer_expands", "eventloop_cycles", "acl_access_denied_auth",
-                                 "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel", NULL},
+                                 "reply_buffer_expands", "acl_access_denied_auth", "acl_access_denied_cmd",
+                                 "acl_access_denied_key", "acl_access_denied_channel", NULL},
            out);
     info_number(out, "client_query_buffer_limit_disconnections", f.query_limit_closes);
     info_number(out, "client_output_buffer_limit_disconnections", f.output_limit_closes);
+    info_number(out, "eventloop_cycles", f.turns);
+    info_number(out, "instantaneous_eventloop_cycles_per_sec", w.turns_per_s);
 }
 
 /* ---- Replication: of a node without replicas; server/drive brings its own section ---- */

@@ -127,6 +127,7 @@ void info_clients(struct node *n, struct buf *out)
     info_number(out, "client_recent_max_input_buffer", f.input_largest);
     info_number(out, "client_recent_max_output_buffer", f.output_longest);
     info_number(out, "blocked_clients", f.blocked);
+    info_number(out, "clients_in_timeout_table", f.blocked_timed);
     info_number(out, "tracking_clients", f.tracking);
     info_number(out, "pubsub_clients", f.pubsub);
 }
@@ -225,15 +226,24 @@ static void seconds(struct buf *out, const char *name, struct timeval t)
     LINE(out, "%s:%ld.%06ld", name, (long)t.tv_sec, (long)t.tv_usec);
 }
 
+static struct timeval time_of(uint64_t us)
+{
+    return (struct timeval){.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+}
+
 void info_cpu(struct node *n, struct buf *out)
 {
     struct rusage self, children;
+    struct clients_figures f;
 
-    (void)n;
+    clients_figures(node_clients(n), &f);
     getrusage(RUSAGE_SELF, &self);
     getrusage(RUSAGE_CHILDREN, &children);
     seconds(out, "used_cpu_sys", self.ru_stime);
     seconds(out, "used_cpu_user", self.ru_utime);
     seconds(out, "used_cpu_sys_children", children.ru_stime);
     seconds(out, "used_cpu_user_children", children.ru_utime);
+    /* Of the threads that run commands: what the main thread is in Redis. */
+    seconds(out, "used_cpu_sys_main_thread", time_of(f.system_us));
+    seconds(out, "used_cpu_user_main_thread", time_of(f.user_us));
 }

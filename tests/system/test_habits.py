@@ -110,3 +110,22 @@ def _():
         true(c.must("OBJECT", "IDLETIME", "k") >= 1, "GET was no use of the key")
         c.must("TOUCH", "k")
         equal(c.must("OBJECT", "IDLETIME", "k"), 0)
+
+
+@test("INFO counts loop turns, the command threads' time, and who waits with a limit")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as other:
+        other.send("BLPOP", "none", "30")
+        wait_until(lambda: _info(c, "clients_in_timeout_table") == "1", 5, "one waits with a limit")
+        c.must("RPUSH", "none", "v")
+        other.read()
+        equal(_info(c, "clients_in_timeout_table"), "0")
+        other.send("BLPOP", "none", "0")
+        wait_until(lambda: _info(c, "blocked_clients") == "1", 5, "one waits for ever")
+        equal(_info(c, "clients_in_timeout_table"), "0")
+        true(float(_info(c, "used_cpu_user_main_thread")) >= 0, "time of the threads that run commands")
+        if not subject_is_redis():  # Redis 7.0 does not have them
+            before = int(_info(c, "eventloop_cycles"))
+            c.must("PING")
+            true(int(_info(c, "eventloop_cycles")) > before, "turns are counted")
+            wait_until(lambda: int(_info(c, "instantaneous_eventloop_cycles_per_sec")) > 0, 5, "and their rate")
