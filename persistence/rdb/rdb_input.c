@@ -18,6 +18,7 @@
 
 enum {
     LZF_RATIO_MAX = 264, /* the longest match: 264 bytes from 3; so no honest claim goes beyond */
+    LZF_BYTES_MAX = 1 << 30,
     FORM_INT8 = 0,
     FORM_INT16 = 1,
     FORM_INT32 = 2,
@@ -219,7 +220,7 @@ static enum err get_lzf(struct rdb_input *in, struct buf *scratch, struct slice 
 
     TRY(rdb_get_length(in, &packed_size));
     TRY(rdb_get_length(in, &size));
-    if (packed_size == 0 || size == 0 || packed_size > UINT32_MAX || size > UINT32_MAX ||
+    if (packed_size == 0 || size == 0 || packed_size > LZF_BYTES_MAX || size > LZF_BYTES_MAX ||
         size / LZF_RATIO_MAX > packed_size)
         return rdb_bad(in, "compressed data of impossible size");
     e = get_plain(in, packed_size, &packed, &bytes);
