@@ -192,6 +192,7 @@ static void release(struct elements *e)
     }
     for (size_t i = 0; i < e->dead_count; i++)
         free(e->dead[i]);
+    order_free(e->order);
     free(e->segments);
     free(e->changes);
     free(e->dead);
@@ -313,11 +314,81 @@ static void inherit(const struct elements *e, struct element *el, const struct e
     }
 }
 
+/* ---- Order ---- */
+
+static double score_of(const struct element *el)
+{
+    double score;
+
+    memcpy(&score, el->bytes + el->name_size, sizeof score);
+    return score;
+}
+
+static void order_weigh(struct elements *e)
+{
+    size_t bytes = e->order != NULL ? order_bytes(e->order) : 0;
+
+    e->bytes += bytes;
+    e->bytes -= e->order_bytes;
+    e->order_bytes = bytes;
+}
+
+static void order_leave(struct elements *e, const struct element *el)
+{
+    if (__builtin_expect(e->order == NULL, 1) || el == NULL || el->tomb)
+        return;
+    order_remove(e->order, score_of(el), el);
+    order_weigh(e);
+}
+
+static void order_enter(struct elements *e, struct element *el)
+{
+    if (__builtin_expect(e->order == NULL, 1) || el->tomb)
+        return;
+    order_insert(e->order, score_of(el), el);
+    order_weigh(e);
+}
+
+struct order *elements_order(struct elements *e)
+{
+    struct order_entry *entries;
+    size_t n = 0;
+
+    check(e->scored && e->complete);
+    e->order_used = true;
+    if (e->order != NULL)
+        return e->order;
+    entries = malloc((e->count + 1) * sizeof *entries);
+    check(entries != NULL);
+    for (uint32_t i = 0; i < e->segment_count; i++)
+        for (uint32_t k = 0; k < e->segments[i].capacity; k++) {
+            struct element *el = element_of_cell(e->segments[i].cells[k]);
+
+            if (el != NULL && !el->tomb)
+                entries[n++] = (struct order_entry){score_of(el), el};
+        }
+    e->order = order_new(entries, n);
+    free(entries);
+    order_weigh(e);
+    return e->order;
+}
+
+void elements_order_drop(struct elements *e)
+{
+    order_free(e->order);
+    e->order = NULL;
+    order_weigh(e);
+}
+
+/* ---- Putting, removing ---- */
+
 /* el takes the place of `before` (NULL: of none) in table and changes. */
 static void change(struct elements *e, struct element *before, struct element *el, const double *old)
 {
+    order_leave(e, before);
     inherit(e, el, before, old);
     el->sure = before == NULL ? e->complete : active(e, before) && before->sure;
+    order_enter(e, el);
     if (before == NULL) {
         table_insert(e, el);
         change_add(e, el);
@@ -347,8 +418,10 @@ void elements_put(struct elements *e, uint32_t hash, struct slice name, struct s
     struct element *before = elements_find(e, hash, name);
 
     if (before != NULL && active(e, before) && !before->tomb && before->value_size == value.size) {
+        order_leave(e, before);
         if (value.size > 0)
             memmove(before->bytes + before->name_size, value.data, value.size);
+        order_enter(e, before);
         return;
     }
     change(e, before, element_new(e, hash, name, value), old);
@@ -363,6 +436,7 @@ void elements_remove(struct elements *e, uint32_t hash, struct slice name, const
     if (before == NULL && e->complete)
         return; /* neither here nor in the store */
     if (before != NULL && active(e, before) && before->sure) {
+        order_leave(e, before);
         change_remove(e, before);
         elements_forget(e, before);
         return;

@@ -23,6 +23,7 @@
 #include "base/slice.h"
 #include "base/types.h"
 #include "engine/set/obj.h"
+#include "engine/set/order.h"
 
 struct element {
     uint32_t hash;       /* hash_name(name); of an index: mixed from it */
@@ -58,6 +59,9 @@ struct elements {
     size_t change_count, change_capacity;
     struct element **dead;    /* replaced while flying */
     size_t dead_count, dead_capacity;
+    struct order *order;      /* of a complete sorted set; NULL: not asked for lately */
+    size_t order_bytes;       /* its part of bytes */
+    bool order_used;          /* since the eviction hand last passed */
     size_t bytes;             /* of everything */
     size_t change_bytes;      /* of what is active */
     size_t charged, charged_dirty; /* what the set's figures have of bytes and change_bytes */
@@ -102,8 +106,15 @@ void elements_remove(struct elements *e, uint32_t hash, struct slice name, const
 /* An element as the store has it, which must not be in the table. */
 void elements_remember(struct elements *e, uint32_t hash, struct slice name, struct slice value);
 
-/* Forgets clean elements, those in use since the last time only if `all`, until `enough` bytes are freed. */
-size_t elements_trim(struct elements *e, bool all, size_t enough);
+/* The order of a complete sorted set, made if it is not there; and away with it. */
+struct order *elements_order(struct elements *e);
+void elements_order_drop(struct elements *e);
+
+/*
+ * Forgets clean elements, those in use since the last time only if `all`, until `enough` bytes are freed. An order in
+ * use keeps them all, unless it is `all` or there are more than `order_max` bytes of them; else the order goes first.
+ */
+size_t elements_trim(struct elements *e, bool all, size_t enough, size_t order_max);
 
 /* The writer: takes the changes (there must be some); says that they have landed. */
 void elements_take(struct elements *e, struct elements_flight *f);

@@ -130,10 +130,17 @@ void elements_landed(struct elements *e)
 
 /* ---- Forgetting ---- */
 
-size_t elements_trim(struct elements *e, bool all, size_t enough)
+size_t elements_trim(struct elements *e, bool all, size_t enough, size_t order_max)
 {
     size_t before = e->bytes;
 
+    if (e->order != NULL) {
+        if (!all && e->order_used && e->bytes <= order_max) {
+            e->order_used = false;
+            return 0;
+        }
+        elements_order_drop(e);
+    }
     for (uint32_t n = 0; n < e->segment_count && before - e->bytes < enough; n++) {
         struct segment *s = &e->segments[e->hand++ % e->segment_count];
 

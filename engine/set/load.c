@@ -134,7 +134,7 @@ static size_t evict_slot(struct set *s, struct slot *slot)
         if (o == NULL)
             continue;
         if (o->elements != NULL && freed < TRIM_BYTES_MAX) {
-            size_t trimmed = elements_trim(o->elements, false, TRIM_BYTES_MAX);
+            size_t trimmed = elements_trim(o->elements, false, TRIM_BYTES_MAX, atomic_load(&s->budget_bytes) / 4);
 
             o->elements->charged -= trimmed;
             atomic_fetch_sub_explicit(&s->bytes, (int64_t)trimmed, memory_order_relaxed);

@@ -384,7 +384,10 @@ enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse,
 enum err txn_scores(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, struct txn_cursor *c)
 {
     bool last = member.size == SIZE_MAX;
+    enum err e = order_walk(t, o, score, member, reverse, c);
 
+    if (e != ERR_NOT_FOUND)
+        return e;
     TRY(rows_down(t, o));
     row_score(&t->row, o->slot, obj_big_get(o).id, score, last ? (struct slice){0} : member);
     if (last)
@@ -397,6 +400,8 @@ enum err txn_cursor_next(struct txn_cursor *c)
     struct cursor *cursor = c->iterator;
     struct row row;
 
+    if (c->order != NULL)
+        return order_walk_next(c);
     if (c->started) {
         if (c->reverse)
             cursor_back(cursor);

@@ -245,7 +245,7 @@ void set_evict_all(struct set *s)
                 struct obj *o = table_at(&slot->table, i);
 
                 if (o != NULL && o->elements != NULL) {
-                    size_t trimmed = elements_trim(o->elements, true, SIZE_MAX);
+                    size_t trimmed = elements_trim(o->elements, true, SIZE_MAX, 0);
 
                     o->elements->charged -= trimmed;
                     atomic_fetch_sub(&s->bytes, (int64_t)trimmed);

@@ -194,6 +194,10 @@ struct touched *touch(struct txn *t, struct obj *o);
 void write_through(struct txn *t, struct space *space, struct obj *o);
 void wait_landed(struct set *s);
 
+/* ranks.c: a walk by score in memory; ERR_NOT_FOUND: the store must be walked */
+enum err order_walk(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, struct txn_cursor *c);
+enum err order_walk_next(struct txn_cursor *c);
+
 /* For a BLIND object about to be written: the id of the BIG record that the store has, 0 if none. Clears BLIND. */
 uint64_t blind_resolve(struct set *s, struct space *space, struct obj *o, struct buf *scratch);
 

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "engine/set/obj.h"
+#include "engine/set/order.h"
 
 struct txn;
 struct set;
@@ -133,6 +134,9 @@ struct txn_cursor {
     void *iterator;
     int kind;
     bool reverse, started;
+    const struct order *order; /* a walk in memory */
+    struct order_place place;
+    uint64_t version;
 };
 
 /* From the first name whose hash is at or beyond from_hash. */
@@ -144,6 +148,12 @@ enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse,
 enum err txn_scores(struct txn *t, struct obj *o, double score, struct slice member, bool reverse,
                     struct txn_cursor *c) WARN_UNUSED;
 #define TXN_MEMBER_LAST ((struct slice){NULL, SIZE_MAX}) /* behind every member of that score */
+
+/* From the member of a rank (0: the lowest) on; and how many members lie in front of (score, member). Both know it from
+ * memory, and may fill that for it; ERR_NOT_FOUND: this set is too large, it must be walked. */
+enum err txn_scores_at(struct txn *t, struct obj *o, uint64_t rank, bool reverse, struct txn_cursor *c) WARN_UNUSED;
+enum err txn_score_rank(struct txn *t, struct obj *o, double score, struct slice member, uint64_t *below) WARN_UNUSED;
+
 enum err txn_cursor_next(struct txn_cursor *c) WARN_UNUSED;
 void txn_cursor_close(struct txn_cursor *c);
 

@@ -244,6 +244,20 @@ void zset_range_end(struct zset_range_walk *w)
 
 /* ---- Whole ranges ---- */
 
+/* By the ranks of both ends; ERR_NOT_FOUND: they are not known without a walk. */
+static enum err count_by_score(struct txn *t, struct obj *o, const struct zset_range *r, uint64_t *count)
+{
+    uint64_t low = 0, high = 0;
+
+    *count = 0;
+    if (nothing_by_score(r))
+        return OK;
+    TRY(txn_score_rank(t, o, r->min, r->min_exclusive ? TXN_MEMBER_LAST : (struct slice){0}, &low));
+    TRY(txn_score_rank(t, o, r->max, r->max_exclusive ? (struct slice){0} : TXN_MEMBER_LAST, &high));
+    *count = high - low;
+    return OK;
+}
+
 enum err zset_range_count(struct txn *t, struct obj *o, const struct zset_range *range, uint64_t *count)
 {
     struct zset_range_walk w;
@@ -254,6 +268,11 @@ enum err zset_range_count(struct txn *t, struct obj *o, const struct zset_range 
         range->max == INFINITY && !range->min_exclusive && !range->max_exclusive) {
         *count = o->count;
         return OK;
+    }
+    if (o->form == OBJ_BIG && range->by == ZSET_BY_SCORE && range->limit < 0 && range->offset == 0) {
+        e = count_by_score(t, o, range, count);
+        if (e != ERR_NOT_FOUND)
+            return e;
     }
     TRY(zset_range_begin(t, o, range, &w));
     while ((e = zset_range_next(&w)) == OK)

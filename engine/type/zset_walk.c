@@ -158,10 +158,14 @@ enum err zset_walk_rank(struct txn *t, struct obj *o, uint64_t rank, bool revers
 {
     uint64_t behind = o->count - 1 - rank;
     bool near;
+    enum err e;
 
     init(w, t, o, reverse);
     if (!w->big)
         return packed_rank(w, rank);
+    e = txn_scores_at(t, o, reverse ? behind : rank, reverse, &w->cursor);
+    if (e != ERR_NOT_FOUND)
+        return e;
     near = reverse ? rank * DOWN_COST <= behind : rank <= behind * DOWN_COST;
     if (elements_too_many(t, near ? rank : behind))
         return ERR_COLD;
@@ -244,10 +248,15 @@ enum err zset_walk_rank_of(struct txn *t, struct obj *o, double score, struct sl
 {
     uint64_t below = 0;
 
-    if (o->form != OBJ_BIG)
+    if (o->form != OBJ_BIG) {
         below = packed_rank_of(o, member);
-    else
-        TRY(big_rank_of(t, o, score, member, &below));
+    } else {
+        enum err e = txn_score_rank(t, o, score, member, &below);
+
+        if (e == ERR_NOT_FOUND)
+            e = big_rank_of(t, o, score, member, &below);
+        TRY(e);
+    }
     *rank = reverse ? o->count - 1 - below : below;
     return OK;
 }

@@ -185,11 +185,12 @@ static enum err apply(void *context, const struct recovery_effect *e)
     return OK;
 }
 
-static void node_open(struct node *n, const char *dir)
+/* Every other life has room for all members and their order. */
+static void node_open(struct node *n, const char *dir, bool roomy)
 {
     char path[128];
     struct store_options store = {.path = path, .block_cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
-    struct set_options set = {.databases = 1, .budget_bytes = 16000, .dirty_bytes_max = 6000, .log_bytes_max = 20000};
+    struct set_options set = {.databases = 1, .budget_bytes = roomy ? 200000 : 16000, .dirty_bytes_max = 6000, .log_bytes_max = 20000};
     struct wal_options wal = wal_options_default();
     struct recovery_options recovery = {.databases = 1, .context = n, .floor = floor_of, .count = count, .apply = apply};
 
@@ -361,7 +362,7 @@ static void life(const char *dir, uint64_t seed)
     struct rng r;
 
     rng_seed(&r, seed);
-    node_open(&n, dir);
+    node_open(&n, dir, seed & 1);
     if (!equals(&n, &ledger->acknowledged)) {
         WANT(ledger->pending);
         WANT(equals(&n, &ledger->next));
