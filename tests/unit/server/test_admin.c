@@ -413,7 +413,9 @@ START_TEST(command__describes_commands)
     EXPECT("COMMAND LIST FILTERBY MODULE x", "*0");
     EXPECT("COMMAND LIST FILTERBY x y", "-ERR syntax error");
     EXPECT("COMMAND DOCS GET",
-           "*2 $3 get *6 $7 summary $21 The value of a string $5 since $5 1.0.0 $5 group $6 string");
+           "*2 $3 get *10 $7 summary $21 The value of a string $5 since $5 1.0.0 $5 group $6 string "
+           "$10 complexity $4 O(1) $9 arguments *1 *8 $4 name $3 key $4 type $3 key $12 display_text $3 key "
+           "$14 key_spec_index :0");
     EXPECT("COMMAND DOCS nosuch", "*0");
 }
 END_TEST
