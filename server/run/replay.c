@@ -90,28 +90,29 @@ static enum err parse(struct replay *r, const struct recovery_effect *effect, st
     return OK;
 }
 
-static enum err apply_range(struct replay *r, const struct recovery_effect *effect)
+enum err replay_apply_range(struct replay *const *all, size_t count, const struct recovery_effect *effect)
 {
+    struct replay *first = all[0];
     int64_t a = effect->db, b = 0;
     struct resp_request request;
     const struct slice *argv;
 
     if (effect->kind == JOURNAL_SWAP) {
-        TRY(parse(r, effect, &request));
-        argv = r->words.words + request.first;
+        TRY(parse(first, effect, &request));
+        argv = first->words.words + request.first;
         if (request.argc != 3 || !num_parse_i64(argv[1], &a) || !num_parse_i64(argv[2], &b) || a < 0 || b < 0 ||
-            a >= r->node->databases || b >= r->node->databases)
+            a >= first->node->databases || b >= first->node->databases)
             return err_set(ERR_CORRUPT, "not two databases");
     } else if (effect->kind != JOURNAL_FLUSH) {
         return err_set(ERR_CORRUPT, "effect of kind %u is not known", (unsigned)effect->kind);
     }
-    if (effect->kind == JOURNAL_FLUSH) {
-        suspects_clear(r, (unsigned)a, (struct slice){0});
-    } else {
-        for (struct suspect *s = r->suspects; s != NULL; s = s->next)
+    for (size_t i = 0; i < count; i++) {
+        if (effect->kind == JOURNAL_FLUSH)
+            suspects_clear(all[i], (unsigned)a, (struct slice){0});
+        for (struct suspect *s = all[i]->suspects; effect->kind == JOURNAL_SWAP && s != NULL; s = s->next)
             s->db = s->db == a ? (unsigned)b : s->db == b ? (unsigned)a : s->db;
     }
-    return set_replay_range(r->node->set, effect->kind, (unsigned)a, (unsigned)b, effect->lsn);
+    return set_replay_range(first->node->set, effect->kind, (unsigned)a, (unsigned)b, effect->lsn);
 }
 
 /* SET k v, SET k v PXAT ms and RESTORE ... REPLACE give the key its whole state; with other options it depends on what was there. */
@@ -182,6 +183,14 @@ static bool is_trouble(enum err e)
 
 enum err replay_apply(struct replay *r, const struct recovery_effect *effect)
 {
+    set_replay_position(r->node->set, effect->lsn);
+    if (effect->kind == JOURNAL_MARK)
+        return OK;
+    return effect->kind == JOURNAL_KEY ? replay_apply_key(r, effect) : replay_apply_range(&r, 1, effect);
+}
+
+enum err replay_apply_key(struct replay *r, const struct recovery_effect *effect)
+{
     const struct txn_options options = {.now_ms = effect->time_ms, .db = effect->db, .may_wait = true, .replay = true};
     struct resp_request request;
     const struct command *command;
@@ -189,11 +198,6 @@ enum err replay_apply(struct replay *r, const struct recovery_effect *effect)
     lsn_t end = 0;
     enum err e;
 
-    set_replay_position(r->node->set, effect->lsn);
-    if (effect->kind == JOURNAL_MARK)
-        return OK;
-    if (effect->kind != JOURNAL_KEY)
-        return apply_range(r, effect);
     TRY(parse(r, effect, &request));
     argv = r->words.words + request.first;
     command = registry_resolve(r->node->registry, argv, request.argc, NULL);
@@ -241,51 +245,4 @@ enum err replay_end(struct replay *r)
     buf_free(&r->out);
     free(r);
     return e;
-}
-
-/* ---- The walk ---- */
-
-static lsn_t floor_of(void *context, unsigned db)
-{
-    struct replay *r = context;
-
-    return set_replay_floor(r->node->set, db);
-}
-
-static void count(void *context, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires)
-{
-    struct replay *r = context;
-
-    set_replay_count(r->node->set, db, slot, lsn, keys, expires);
-}
-
-static enum err apply(void *context, const struct recovery_effect *effect)
-{
-    const struct replay *r = context;
-
-    if (node_is_stopping(r->node))
-        return err_set(ERR_CLOSED, "stopped while loading");
-    return replay_apply(context, effect);
-}
-
-static void progress(void *context, lsn_t position, lsn_t end)
-{
-    struct replay *r = context;
-
-    if (atomic_load(&r->node->loading_end) == 0)
-        atomic_store(&r->node->loading_from, position);
-    atomic_store(&r->node->loading_end, end);
-    atomic_store(&r->node->loading_at, position);
-    log_event(LOG_VERBOSE, "replay: position=%llu end=%llu", (unsigned long long)position, (unsigned long long)end);
-}
-
-enum err replay_run(struct node *n, struct recovery_figures *figures)
-{
-    struct replay *r = replay_new(n);
-    struct recovery_options options = {.databases = n->databases, .context = r, .floor = floor_of, .count = count,
-                                       .apply = apply, .progress = progress};
-    enum err e = recovery_run(n->wal, &options, figures), end;
-
-    end = replay_end(r);
-    return e != OK ? e : end;
 }

@@ -7,6 +7,8 @@
 #ifndef CAIRN_SERVER_RUN_REPLAY_H
 #define CAIRN_SERVER_RUN_REPLAY_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 struct node;
@@ -17,8 +19,13 @@ struct recovery_figures;
 /* The whole recovery after a start: from the set's floors to the log's end. Before set_start. */
 enum err replay_run(struct node *n, struct recovery_figures *figures) WARN_UNUSED;
 
-/* One by one, for tests and tools. */
+/* One by one: for the walk (replay_walk.c), tests and tools. One thread uses a struct replay at a time. */
 struct replay *replay_new(struct node *n);
+/* An effect about one key. Those of one slot must come in order; different slots may be redone by different threads. */
+enum err replay_apply_key(struct replay *r, const struct recovery_effect *effect) WARN_UNUSED;
+/* An effect about whole databases, while none of `all` is at work. */
+enum err replay_apply_range(struct replay *const *all, size_t count, const struct recovery_effect *effect) WARN_UNUSED;
+/* Either, and tells the set how far replay has come. */
 enum err replay_apply(struct replay *r, const struct recovery_effect *effect) WARN_UNUSED;
 enum err replay_end(struct replay *r) WARN_UNUSED; /* ERR_CORRUPT: a key is suspect. Frees r in any case. */
 

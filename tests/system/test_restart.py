@@ -243,3 +243,37 @@ def _():
         server.start()
         with server.connect() as c:
             equal(c.must("DBSIZE"), 100000)
+
+
+@test("lanes redo the log of several databases, with FLUSHDB and SWAPDB in between, as one thread does")
+def _():
+    if subject_is_redis():
+        return
+    with Server(**{"wal-floor-bytes-max": "1gb", "workers": "4"}) as server:
+        def everything():
+            found = []
+            with server.connect() as c:
+                for db in range(4):
+                    c.must("SELECT", str(db))
+                    found.append(dump.dump(c))
+                    equal(c.must("DBSIZE"), len(found[-1]), f"DBSIZE of database {db}")
+            return found
+
+        rng = random.Random(11)
+        for round_number in range(3):
+            with server.connect() as c:
+                for step in range(40):
+                    c.must("SELECT", str(rng.randrange(4)))
+                    commands = Commands(random.Random(rng.random()), keys_per_type=30)
+                    c.pipeline([commands.next_command()[0] for _ in range(150)])
+                    if step % 7 == 3:
+                        c.must("SWAPDB", str(rng.randrange(4)), str(rng.randrange(4)))
+                    if step % 13 == 5:
+                        c.must("FLUSHDB")
+            before = everything()
+            true(sum(map(len, before)) > 100, "there is too little to compare")
+            for workers in ("4", "1", "3"):
+                server.restart(kill=True, workers=workers)
+                for db, (now, then) in enumerate(zip(everything(), before)):
+                    found = dump.differences(now, then)
+                    true(not found, f"workers {workers}, database {db}:\n" + "\n".join(found))
