@@ -185,12 +185,13 @@ static void pause_turn(struct data *d, unsigned i)
 static void write_turn(struct data *d, unsigned i)
 {
     struct data_node *n = &d->nodes[i];
-    const struct cluster *core = world_node(d->checker->world, i)->core;
+    const struct cluster *core;
 
     if (n->pause_until != 0 && world_now(d->checker->world) > n->pause_until)
         n->pause_until = 0;
     pause_turn(d, i);
-    if (n->master >= 0 || !core->ok || core->myself->slot_count == 0 || !node_is_master(core->myself) ||
+    core = world_node(d->checker->world, i)->core;
+    if (core == NULL || n->master >= 0 || !core->ok || core->myself->slot_count == 0 || !node_is_master(core->myself) ||
         (n->pause_until != 0 && n->paused_said))
         return;
     if (!in_touch(d, i))
