@@ -340,7 +340,11 @@ def _():
         c.must("SAVE")
     folder, wanted = redis_folder(work, appendonly="no")
     wanted.pop(b"past", None)
-    imported(folder, wanted, 2)
+    os.mkdir(os.path.join(folder, "appendonlydir"))      # of earlier days: not asked for by appendonly no
+    with open(os.path.join(folder, "appendonlydir", "appendonly.aof.manifest"), "w") as f:
+        f.write("file nothing seq 1 type b\n")
+    refused(folder, "nothing", "missing")
+    imported(folder, wanted, 2, appendonly="no")
 
 
 @test("a first start takes over the append-only folder of a Redis 7: base and increments", seconds=180)
