@@ -258,7 +258,7 @@ struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes
         m.total = 16 * mb;
     m.cache = m.total / 4;
     m.buffers = m.total / 32 < 4 * mb ? 4 * mb : m.total / 32 > 64 * mb ? 64 * mb : m.total / 32;
-    m.dirty = m.total / 12 < mb ? mb : m.total / 12 > 64 * mb ? 64 * mb : m.total / 12;
+    m.dirty = m.total / 8 < mb ? mb : m.total / 8 > 64 * mb ? 64 * mb : m.total / 8;
     m.set = m.total - m.cache - m.total / 16;
     m.set = m.set > 2 * m.buffers + 2 * m.dirty ? m.set - 2 * m.buffers : 2 * m.dirty;
     return m;
