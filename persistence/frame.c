@@ -64,29 +64,32 @@ enum err frame_measure(struct slice bytes, uint64_t *size)
     return OK;
 }
 
-static enum err effects_check(const uint8_t *table, uint32_t count, uint32_t text)
+static enum err effects_check(const uint8_t *table, uint32_t count, uint32_t text, uint64_t *stream)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, local = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         struct journal_effect effect;
 
         memcpy(&effect, table + (size_t)i * FRAME_EFFECT_BYTES, sizeof effect);
-        if (effect.bytes == 0 || effect.kind > JOURNAL_DONE || effect.spare != 0 ||
+        if (effect.bytes == 0 || journal_kind_of(&effect) > JOURNAL_DONE || effect.spare != 0 ||
             (effect.slot >= SLOTS && effect.slot != SLOT_NODE))
             return err_set(ERR_CORRUPT, "effect %u of a frame is none", i);
         sum += effect.bytes;
+        local += journal_is_local(&effect) ? effect.bytes : 0;
     }
-    if (sum != text)
-        return err_set(ERR_CORRUPT, "the effects of a frame have %llu bytes, the text %u", (unsigned long long)sum, text);
+    if (sum != text || local == sum)
+        return err_set(ERR_CORRUPT, "the effects of a frame have %llu bytes, %llu of them local, the text %u",
+                       (unsigned long long)sum, (unsigned long long)local, text);
+    *stream = sum - local;
     return OK;
 }
 
 enum err frame_decode(struct slice bytes, struct frame *out)
 {
     struct header h;
-    uint64_t size;
-    const uint8_t *table;
+    uint64_t size, stream = 0;
+    const uint8_t *table, *text;
 
     TRY(header_read(bytes, &h));
     size = frame_size(h.effects, h.text);
@@ -95,13 +98,15 @@ enum err frame_decode(struct slice bytes, struct frame *out)
     if (hash_sum(slice_of(bytes.data + sizeof h.sum, size - sizeof h.sum)) != h.sum)
         return err_set(ERR_CORRUPT, "the checksum of a frame of %llu bytes does not match", (unsigned long long)size);
     table = bytes.data + FRAME_HEADER_BYTES;
-    TRY(effects_check(table, h.effects, h.text));
+    TRY(effects_check(table, h.effects, h.text, &stream));
+    text = table + (size_t)h.effects * FRAME_EFFECT_BYTES;
     *out = (struct frame){
         .head = {.start = h.start, .history = h.history, .time_ms = (msec_t)h.time, .unsynced = h.unsynced},
-        .end = h.start + h.text,
+        .end = h.start + stream,
         .effects = h.effects,
         .table = table,
-        .text = slice_of(table + (size_t)h.effects * FRAME_EFFECT_BYTES, h.text),
+        .text = slice_of(text, stream),
+        .local = slice_of(text + stream, h.text - stream),
         .bytes = slice_of(bytes.data, size),
     };
     return OK;
@@ -113,4 +118,32 @@ struct journal_effect frame_effect(const struct frame *f, uint32_t i)
 
     memcpy(&effect, f->table + (size_t)i * FRAME_EFFECT_BYTES, sizeof effect);
     return effect;
+}
+
+bool frame_walk_next(struct frame_walk *w, struct journal_effect *out)
+{
+    if (w->next == w->frame->effects)
+        return false;
+    *out = frame_effect(w->frame, w->next++);
+    if (journal_is_local(out)) {
+        w->text = slice_of(w->frame->local.data + w->local_at, out->bytes);
+        w->local_at += out->bytes;
+        w->lsn = w->frame->end;
+    } else {
+        w->text = slice_of(w->frame->text.data + w->at, out->bytes);
+        w->at += out->bytes;
+        w->lsn = w->frame->head.start + w->at;
+    }
+    return true;
+}
+
+uint16_t frame_last_db(const struct frame *f)
+{
+    for (uint32_t i = f->effects; i-- > 0;) {
+        struct journal_effect effect = frame_effect(f, i);
+
+        if (!journal_is_local(&effect))
+            return effect.db;
+    }
+    return 0; /* not reached: every frame has a byte of the stream */
 }

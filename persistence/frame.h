@@ -14,13 +14,16 @@
  *       48   20n  effects    n times:  0  4  bytes    of its RESP text, at least 1
  *                                      4  2  slot     0 .. 16383, 0xFFFF: no key
  *                                      6  2  db
- *                                      8  2  kind     enum journal_kind
+ *                                      8  2  kind     enum journal_kind, perhaps with JOURNAL_LOCAL
  *                                     10  2  zero
  *                                     12  4  keys     signed change of the slot's number of keys
  *                                     16  4  expires  signed change of the slot's number of keys with an expiry
- *  48 + 20n  text RESP text of the effects, one behind the other; the sum of their bytes is `text`
+ *  48 + 20n  text RESP text of the effects, one behind the other, those with JOURNAL_LOCAL behind all others; the sum
+ *                 of their bytes is `text`
  *
- * The effect at index i has the position start + bytes[0] + ... + bytes[i] (behind its last byte).
+ * The text of effects without JOURNAL_LOCAL is the frame's part of the stream, of at least one byte. Such an effect has
+ * the position start + the bytes of all such effects up to and with it (behind its last byte); a local one has the
+ * position of the frame's end.
  */
 #ifndef CAIRN_PERSISTENCE_FRAME_H
 #define CAIRN_PERSISTENCE_FRAME_H
@@ -48,7 +51,8 @@ struct frame {
     lsn_t end;            /* position behind the last effect */
     uint32_t effects;
     const uint8_t *table; /* effects * FRAME_EFFECT_BYTES; read it with frame_effect */
-    struct slice text;
+    struct slice text;    /* of the stream: end - start bytes */
+    struct slice local;   /* of the local effects */
     struct slice bytes;   /* the whole frame, as it is in the file */
 };
 
@@ -78,10 +82,22 @@ enum err frame_decode(struct slice bytes, struct frame *out) WARN_UNUSED;
 /* The effect at index i < f->effects. */
 struct journal_effect frame_effect(const struct frame *f, uint32_t i);
 
-/* The database selected behind this frame: that of its last effect. */
-static inline uint16_t frame_last_db(const struct frame *f)
+/* The effects in order, each with its position and text. */
+struct frame_walk {
+    const struct frame *frame;
+    uint32_t next;
+    lsn_t lsn;             /* of the effect that was returned */
+    struct slice text;     /* its text, borrowed from the frame */
+    size_t at, local_at;   /* private */
+};
+static inline struct frame_walk frame_walk_begin(const struct frame *f)
 {
-    return frame_effect(f, f->effects - 1).db;
+    return (struct frame_walk){.frame = f, .lsn = f->head.start};
 }
+/* False at the end. */
+bool frame_walk_next(struct frame_walk *w, struct journal_effect *out);
+
+/* The database selected behind this frame: that of the last effect of the stream. */
+uint16_t frame_last_db(const struct frame *f);
 
 #endif

@@ -70,27 +70,26 @@ static enum err effect_redo(struct replay *r, const struct recovery_effect *effe
 
 static enum err frame_redo(struct replay *r, const struct frame *f)
 {
-    const uint8_t *text = f->text.data;
-    lsn_t lsn = f->head.start;
+    struct frame_walk at = frame_walk_begin(f);
+    struct journal_effect record;
 
-    for (uint32_t i = 0; i < f->effects; i++) {
-        struct journal_effect record = frame_effect(f, i);
+    while (frame_walk_next(&at, &record)) {
         struct recovery_effect effect = {
             .db = record.db,
             .slot = record.slot,
-            .kind = (enum journal_kind)record.kind,
-            .lsn = lsn += record.bytes,
+            .kind = journal_kind_of(&record),
+            .local = journal_is_local(&record),
+            .lsn = at.lsn,
             .time_ms = f->head.time_ms,
             .keys = record.keys,
             .expires = record.expires,
-            .last = i + 1 == f->effects,
-            .text = slice_of(text, record.bytes),
+            .last = at.next == f->effects,
+            .text = at.text,
         };
         enum err e = effect_redo(r, &effect);
 
         if (e != OK)
-            return err_context(e, "redoing the effect at log position %" PRIu64, lsn);
-        text += record.bytes;
+            return err_context(e, "redoing the effect at log position %" PRIu64, at.lsn);
     }
     r->figures.frames++;
     r->figures.bytes += f->bytes.size;

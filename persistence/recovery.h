@@ -26,6 +26,7 @@ struct recovery_effect {
     msec_t time_ms;         /* of its frame */
     int32_t keys, expires;
     bool last;              /* of its frame */
+    bool local;             /* all local effects of a frame have one position: a key is redone by all of them or none */
     struct slice text;      /* one RESP array */
 };
 

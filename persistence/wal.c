@@ -52,18 +52,29 @@ static enum err refuse_failed(const struct wal *wal)
 
 /* ---- Append ---- */
 
-static void effects_check(const struct journal_effect *effects, size_t count, struct slice text)
+/* Returns the bytes that count in positions. */
+static uint64_t effects_check(const struct journal_effect *effects, size_t count, struct slice text)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, local = 0;
 
     check(count > 0 && count < UINT32_MAX);
     check(text.size < FRAME_TEXT_MAX - SELECT_TEXT_MAX);
     for (size_t i = 0; i < count; i++) {
-        check(effects[i].bytes > 0 && effects[i].spare == 0 && effects[i].kind <= JOURNAL_DONE);
+        check(effects[i].bytes > 0 && effects[i].spare == 0 && journal_kind_of(&effects[i]) <= JOURNAL_DONE);
         check(effects[i].slot < SLOTS || effects[i].slot == SLOT_NODE);
         sum += effects[i].bytes;
+        local += journal_is_local(&effects[i]) ? effects[i].bytes : 0;
     }
-    check(sum == text.size);
+    check(sum == text.size && local < sum);
+    return sum - local;
+}
+
+/* Selected behind them: the database of the last one that is part of the stream. */
+static uint16_t effects_db(const struct journal_effect *effects, size_t count)
+{
+    while (count > 1 && journal_is_local(&effects[count - 1]))
+        count--;
+    return effects[count - 1].db;
 }
 
 static size_t select_text(char out[SELECT_TEXT_MAX], unsigned db)
@@ -89,7 +100,7 @@ static uint32_t unsynced_bytes(const struct wal *wal, lsn_t start)
 
 /* Under append_lock. select: the SELECT effect's text, or empty. */
 static void frame_add(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text,
-                      struct slice select, msec_t now_ms)
+                      uint64_t stream, struct slice select, msec_t now_ms)
 {
     size_t all = count + (select.size > 0), size = frame_size(all, text.size + select.size);
     uint8_t *frame = buf_reserve(&wal->pending, size), *at = frame + FRAME_HEADER_BYTES;
@@ -109,7 +120,7 @@ static void frame_add(struct wal *wal, const struct journal_effect *effects, siz
     if (is_lone_mark(effects, count) && !wal->following) /* it takes the database of what is before it */
         memcpy(at + offsetof(struct journal_effect, db), &wal->db, sizeof wal->db);
     else
-        wal->db = effects[count - 1].db;
+        wal->db = effects_db(effects, count);
     at += count * sizeof *effects;
     if (select.size > 0) {
         memcpy(at, select.data, select.size);
@@ -118,7 +129,7 @@ static void frame_add(struct wal *wal, const struct journal_effect *effects, siz
     memcpy(at, text.data, text.size);
     frame_seal(frame, &head, (uint32_t)all, (uint32_t)(text.size + select.size));
     wal->pending.size += size;
-    wal->position += text.size + select.size;
+    wal->position += stream + select.size;
     wal->frames++;
 }
 
@@ -126,15 +137,15 @@ lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t c
 {
     msec_t now_ms = wal->vfs->now_ms(wal->vfs->context);
     char select[SELECT_TEXT_MAX];
+    uint64_t stream = effects_check(effects, count, text);
     size_t select_size = 0;
     lsn_t start;
 
-    effects_check(effects, count, text);
     pthread_mutex_lock(&wal->append_lock);
     if (effects[0].db != wal->db && !wal->following && !is_lone_mark(effects, count))
         select_size = select_text(select, effects[0].db);
     start = wal->position + select_size;
-    frame_add(wal, effects, count, text, slice_of(select, select_size), now_ms);
+    frame_add(wal, effects, count, text, stream, slice_of(select, select_size), now_ms);
     atomic_store_explicit(&wal->tail, wal->position, memory_order_release);
     atomic_store_explicit(&wal->pending_bytes, wal->pending.size, memory_order_relaxed);
     pthread_mutex_unlock(&wal->append_lock);
@@ -148,6 +159,19 @@ void wal_follow(struct wal *wal, bool following)
         wal->db = SEGMENT_DB_NONE;
     wal->following = following;
     pthread_mutex_unlock(&wal->append_lock);
+}
+
+bool wal_selected(struct wal *wal, unsigned *db)
+{
+    uint16_t selected;
+
+    pthread_mutex_lock(&wal->append_lock);
+    selected = wal->db;
+    pthread_mutex_unlock(&wal->append_lock);
+    if (selected == SEGMENT_DB_NONE)
+        return false;
+    *db = selected;
+    return true;
 }
 
 void wal_select_again(struct wal *wal)
@@ -244,6 +268,7 @@ static enum err segment_put(struct wal *wal, lsn_t end)
 static enum err pending_write(struct wal *wal)
 {
     uint64_t history, begun_us = wal->vfs->monotonic_us(wal->vfs->context);
+    wal_written_hook *hook;
     struct buf swap;
     uint16_t db;
     lsn_t end;
@@ -270,6 +295,9 @@ static enum err pending_write(struct wal *wal)
     atomic_fetch_add(&wal->writes, 1);
     atomic_fetch_add(&wal->write_bytes, wal->writing.size);
     atomic_fetch_add(&wal->write_us, wal->vfs->monotonic_us(wal->vfs->context) - begun_us);
+    hook = atomic_load_explicit(&wal->written_hook, memory_order_acquire);
+    if (hook != NULL)
+        hook(wal->written_context);
     if (wal->writing.capacity > BUFFER_KEPT_MAX)
         buf_free(&wal->writing);
     buf_clear(&wal->writing);
@@ -282,7 +310,8 @@ enum err wal_write_to(struct wal *wal, lsn_t lsn)
 
     if (wal_written(wal) >= lsn)
         return OK;
-    check(lsn <= wal_tail(wal));
+    if (lsn > wal_tail(wal)) /* a position of the log before wal_reset */
+        return OK;
     pthread_mutex_lock(&wal->write_lock);
     if (wal_written(wal) < lsn)
         e = pending_write(wal);
@@ -383,7 +412,7 @@ enum err wal_sync_to(struct wal *wal, lsn_t lsn)
         return OK;
     TRY(wal_write_to(wal, lsn));
     pthread_mutex_lock(&wal->sync_lock);
-    while (e == OK && wal_durable(wal) < lsn)
+    while (e == OK && wal_durable(wal) < lsn && lsn <= wal_tail(wal)) /* beyond: of the log before wal_reset */
         e = sync_once(wal);
     pthread_mutex_unlock(&wal->sync_lock);
     return e;
@@ -394,6 +423,12 @@ enum err wal_sync_to(struct wal *wal, lsn_t lsn)
 lsn_t wal_tail(const struct wal *wal)
 {
     return atomic_load_explicit(&wal->tail, memory_order_acquire);
+}
+
+void wal_on_written(struct wal *wal, wal_written_hook *hook, void *context)
+{
+    wal->written_context = context;
+    atomic_store_explicit(&wal->written_hook, hook, memory_order_release);
 }
 
 lsn_t wal_written(const struct wal *wal)

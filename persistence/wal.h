@@ -76,6 +76,16 @@ void wal_follow(struct wal *wal, bool following);
 /* The next frame gets a SELECT: before the stream goes to a replica that has none (a full synchronisation). */
 void wal_select_again(struct wal *wal);
 
+/* The database that is selected at the end of the stream; false: none. */
+bool wal_selected(struct wal *wal, unsigned *db);
+
+/*
+ * Told after `written` has moved, on the thread that wrote: it must be quick and take no lock of the log. For whoever
+ * sends the log on. NULL: nobody. Set while nobody appends, or for good.
+ */
+typedef void wal_written_hook(void *context);
+void wal_on_written(struct wal *wal, wal_written_hook *hook, void *context);
+
 /* Hands everything up to lsn <= tail to the kernel. A thread whose bytes another one took returns at once. */
 enum err wal_write_to(struct wal *wal, lsn_t lsn) WARN_UNUSED;
 
@@ -128,9 +138,9 @@ void wal_history(struct wal *wal, struct history *out);
 enum err wal_history_fork(struct wal *wal, uint64_t random) WARN_UNUSED;
 enum err wal_history_adopt(struct wal *wal, const char *replid) WARN_UNUSED;
 
-/* Throws the log away and begins history `replid` at position lsn: a full synchronisation. Atomic across crashes. No
- * append, write, sync or reader may be in progress. */
-enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn) WARN_UNUSED;
+/* Throws the log away and begins history `replid` at position lsn: a full synchronisation. selected: the database that is
+ * selected in the stream there; -1: none. Atomic across crashes. No append, sync or reader may be in progress. */
+enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn, int selected) WARN_UNUSED;
 
 /* ---- Figures ---- */
 

@@ -91,12 +91,12 @@ static void list_replace(struct wal *wal, size_t old_count)
     wal->segments_count -= old_count;
 }
 
-static void positions_reset(struct wal *wal, const char *replid, lsn_t lsn)
+static void positions_reset(struct wal *wal, const char *replid, lsn_t lsn, uint16_t db)
 {
     pthread_mutex_lock(&wal->append_lock);
     buf_clear(&wal->pending);
     wal->position = lsn;
-    wal->db = wal->written_db = SEGMENT_DB_NONE;
+    wal->db = wal->written_db = db;
     wal->history_number = wal->written_history = history_number(replid);
     atomic_store(&wal->pending_bytes, 0);
     atomic_store(&wal->tail, lsn);
@@ -107,7 +107,7 @@ static void positions_reset(struct wal *wal, const char *replid, lsn_t lsn)
 }
 
 /* Under keep, sync and write lock. The new segment is durable before the history names its generation. */
-static enum err reset_locked(struct wal *wal, const char *replid, lsn_t lsn)
+static enum err reset_locked(struct wal *wal, const char *replid, lsn_t lsn, uint16_t db)
 {
     struct history h = {.generation = wal->history.generation + 1, .first = lsn};
     size_t old_count = wal->segments_count;
@@ -118,7 +118,7 @@ static enum err reset_locked(struct wal *wal, const char *replid, lsn_t lsn)
     pthread_mutex_lock(&wal->files_lock);
     wal->history.generation++; /* names the segment that is begun now */
     pthread_mutex_unlock(&wal->files_lock);
-    e = wal_segment_begin(wal, lsn, history_number(replid), SEGMENT_DB_NONE);
+    e = wal_segment_begin(wal, lsn, history_number(replid), db);
     if (e == OK)
         e = wal->vfs->sync(wal->vfs->context, wal->segments[old_count].handle);
     if (e == OK)
@@ -132,12 +132,12 @@ static enum err reset_locked(struct wal *wal, const char *replid, lsn_t lsn)
     wal->dir_dirty = false;
     list_replace(wal, old_count);
     pthread_mutex_unlock(&wal->files_lock);
-    positions_reset(wal, replid, lsn);
+    positions_reset(wal, replid, lsn, db);
     log_event(LOG_NOTICE, "log_reset replid=%s position=%" PRIu64, replid, lsn);
     return OK;
 }
 
-enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn)
+enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn, int selected)
 {
     enum err e;
 
@@ -146,7 +146,10 @@ enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn)
     pthread_mutex_lock(&wal->keep_lock);
     pthread_mutex_lock(&wal->sync_lock);
     pthread_mutex_lock(&wal->write_lock);
-    e = atomic_load(&wal->failed) ? err_set(ERR_IO, "the log has failed before") : reset_locked(wal, replid, lsn);
+    if (atomic_load(&wal->failed))
+        e = err_set(ERR_IO, "the log has failed before");
+    else
+        e = reset_locked(wal, replid, lsn, selected < 0 ? SEGMENT_DB_NONE : (uint16_t)selected);
     pthread_mutex_unlock(&wal->write_lock);
     pthread_mutex_unlock(&wal->sync_lock);
     pthread_mutex_unlock(&wal->keep_lock);

@@ -32,6 +32,8 @@ struct wal {
     struct wal_options options;
     pthread_t syncer, keeper;
     bool threads;
+    _Atomic(wal_written_hook *) written_hook;
+    void *written_context;
 
     /* Under append_lock */
     _Alignas(64) pthread_mutex_t append_lock;

@@ -31,6 +31,7 @@
 #include "server/cmd/cmd_acl.h"
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
+#include "server/drive/repl.h"
 #include "server/settings.h"
 #include "server/space.h"
 #include "server/stat/watch.h"
@@ -79,6 +80,11 @@ struct config *node_config(struct node *n)
 struct cluster_service *node_cluster(struct node *n)
 {
     return atomic_load_explicit(&n->loading, memory_order_acquire) ? NULL : n->cluster_service;
+}
+
+struct repl *node_replication(struct node *n)
+{
+    return n->repl;
 }
 
 struct clients *node_clients(struct node *n)
@@ -331,10 +337,12 @@ static enum err open_data(struct node *n, const struct options *o)
     if (found.torn_bytes > 0)
         log_event(LOG_WARNING, "log: torn tail cut: position=%llu bytes=%llu", (unsigned long long)found.torn_position,
                   (unsigned long long)found.torn_bytes);
+    n->log_lossless = found.lossless;
     n->journal = wal_journal(n->wal);
     store.block_cache_bytes = memory.cache;
     store.write_buffer_bytes = memory.buffers;
     TRY(store_open(&store, &n->store));
+    TRY(repl_load_resume(n->wal, n->store));
     set.store = n->store;
     set.budget_bytes = memory.set;
     set.dirty_bytes_max = memory.dirty < o->dirty_bytes_max ? memory.dirty : o->dirty_bytes_max;
@@ -460,6 +468,8 @@ enum err node_prepare(const struct options *o, struct node **out)
     settings_watch(n, o->config);
     node_add_admit(n, space_gate, n);
     n->watch = watch_new(n);
+    if ((e = repl_open(n, n->log_lossless, &n->repl)) != OK)
+        goto fail;
     *out = n;
     return OK;
 fail:
@@ -474,6 +484,7 @@ void node_close(struct node *n, bool drain)
     pool_free(n->pool);
     watch_free(n->watch);
     cluster_service_close(n->cluster_service);
+    repl_close(n->repl);
     if (n->set != NULL && drain && !node_loading(n, NULL) && set_drain(n->set) != OK)
         log_event(LOG_WARNING, "drain failed; the log has everything: error=\"%s\"", err_text());
     if (n->set != NULL)
@@ -594,6 +605,7 @@ static void serve_data(struct main_loop *m)
     struct node *n = m->node;
 
     atomic_store_explicit(&n->loading, false, memory_order_release);
+    repl_start(n->repl);
     if (n->cluster_service != NULL)
         cluster_service_start(n->cluster_service);
     m->recovery.ready(m->recovery.context);
@@ -669,6 +681,7 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
         (void)err_set(e, "%s", text);
     }
     n->wake = NULL;
+    repl_stop(n->repl);
     if (workers != NULL)
         workers_stop(workers);
     workers_free(workers);

@@ -23,6 +23,7 @@ struct pool;
 struct watch;
 struct stats;
 struct cluster_service;
+struct repl;
 struct session;
 struct command;
 struct call;
@@ -43,6 +44,7 @@ struct stats *node_stats(struct node *n);
 struct pool *node_pool(struct node *n);
 struct watch *node_watch(struct node *n);         /* slow log, latency events, rates: server/stat */
 
+struct repl *node_replication(struct node *n);   /* server/drive/repl.h; NULL when composed without one (tests) */
 struct cluster_service *node_cluster(struct node *n); /* server/drive; NULL: cluster-enabled no */
 
 unsigned node_databases(const struct node *n);    /* logical databases; SELECT is bounded by it */

@@ -41,6 +41,8 @@ struct node {
     struct waiting *waiting;
     struct watch *watch;
     struct cluster_service *cluster_service;
+    struct repl *repl;
+    bool log_lossless; /* as the log was found */
     struct import *import; /* what is taken over from Redis at the first start; NULL: nothing */
     int lock_fd; /* of the data directory */
     unsigned databases;

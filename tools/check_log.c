@@ -141,7 +141,8 @@ static void print_effect(const struct frame *f, const struct journal_effect *eff
         printf("-");
     else
         printf("%u", effect->slot);
-    printf(" kind=%s keys=%+d expires=%+d ", kind_names[effect->kind], effect->keys, effect->expires);
+    printf(" kind=%s%s keys=%+d expires=%+d ", journal_is_local(effect) ? "local-" : "",
+           kind_names[journal_kind_of(effect)], effect->keys, effect->expires);
     print_text(text);
     putchar('\n');
 }
@@ -171,21 +172,19 @@ static void count_command(struct totals *t, struct slice text)
 /* False: the limit is reached. */
 static bool frame_take(const struct arguments *a, const struct frame *f, struct totals *t)
 {
-    const uint8_t *text = f->text.data;
-    lsn_t lsn = f->head.start;
+    struct frame_walk at = frame_walk_begin(f);
+    struct journal_effect effect;
 
     if (t->frames == 0) {
         t->begin = f->head.start;
         t->time_first = f->head.time_ms;
     }
-    for (uint32_t i = 0; i < f->effects; i++) {
-        struct journal_effect effect = frame_effect(f, i);
-        struct slice words = slice_of(text, effect.bytes);
+    while (frame_walk_next(&at, &effect)) {
+        struct slice words = at.text;
+        lsn_t lsn = at.lsn;
 
-        lsn += effect.bytes;
-        text += effect.bytes;
         t->keys += effect.keys;
-        t->kinds[effect.kind]++;
+        t->kinds[journal_kind_of(&effect)]++;
         if (a->stats)
             count_command(t, words);
         if (a->print && lsn > a->from) {

@@ -130,9 +130,9 @@ static void effect_take(struct checked *c, const struct journal_effect *effect, 
     struct database *d;
     struct check_slot *slot;
 
-    if (effect->kind == JOURNAL_MARK || effect->db >= c->count)
+    if (journal_kind_of(effect) == JOURNAL_MARK || effect->db >= c->count)
         return;
-    if (effect->kind == JOURNAL_SWAP && lsn > c->swapped_at)
+    if (journal_kind_of(effect) == JOURNAL_SWAP && lsn > c->swapped_at)
         for (unsigned db = 0; db < c->count; db++)
             c->databases[db].later = true;
     d = &c->databases[effect->db];
@@ -160,14 +160,13 @@ static enum err log_walk(struct checked *c, struct wal_reader *r)
     wal_reader_place(r, &place);
     c->begin = c->end = place.position;
     while ((e = wal_reader_next(r, &f)) == OK) {
-        lsn_t lsn = f.head.start;
+        struct frame_walk at = frame_walk_begin(&f);
+        struct journal_effect effect;
 
         if (f.head.history != history)
-            printf("history_from:%" PRIu64 ",id=%016" PRIx64 "\n", lsn, history = f.head.history);
-        for (uint32_t i = 0; i < f.effects; i++) {
-            struct journal_effect effect = frame_effect(&f, i);
-
-            effect_take(c, &effect, lsn += effect.bytes);
+            printf("history_from:%" PRIu64 ",id=%016" PRIx64 "\n", at.lsn, history = f.head.history);
+        while (frame_walk_next(&at, &effect)) {
+            effect_take(c, &effect, at.lsn);
             c->effects++;
         }
         c->frames++;

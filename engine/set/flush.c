@@ -16,14 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void stop_world(struct set *s)
+void set_stop_world(struct set *s)
 {
     pthread_mutex_lock(&s->pass);
     for (unsigned i = 0; i < SLOTS; i++)
         pthread_mutex_lock(&s->locks[i]);
 }
 
-static void go_on(struct set *s)
+void set_go_on(struct set *s)
 {
     for (unsigned i = SLOTS; i-- > 0;)
         pthread_mutex_unlock(&s->locks[i]);
@@ -38,7 +38,28 @@ static enum err frame(struct set *s, unsigned db, enum journal_kind kind, struct
     return s->journal->sync(s->journal->context, *lsn);
 }
 
-static void forget_all(struct set *s, struct space *space, lsn_t at)
+/* A frame with a primary's bytes and, as local effects, what they mean here. */
+static enum err follow_frame(struct set *s, const struct journal_effect *local, size_t count, struct slice local_text,
+                             struct slice stream, unsigned db, lsn_t *lsn)
+{
+    struct journal_effect *effects = calloc(count + 1, sizeof *effects);
+    struct buf text = {0};
+
+    check(effects != NULL);
+    effects[0] = (struct journal_effect){
+        .bytes = (uint32_t)stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = (uint16_t)db};
+    buf_append_slice(&text, stream);
+    for (size_t i = 0; i < count; i++) {
+        effects[i + 1] = local[i];
+        buf_append_slice(&text, local_text);
+    }
+    *lsn = s->journal->append(s->journal->context, effects, count + 1, buf_slice(&text)) + stream.size;
+    buf_free(&text);
+    free(effects);
+    return s->journal->sync(s->journal->context, *lsn);
+}
+
+void set_forget_all(struct set *s, struct space *space, lsn_t at)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         struct slot *slot = &space->slots[i];
@@ -72,7 +93,7 @@ static enum err flush_space(struct set *s, struct space *space, lsn_t lsn)
 
     if (e != OK)
         return e;
-    forget_all(s, space, lsn);
+    set_forget_all(s, space, lsn);
     space->floor = lsn + 1;
     return old != NULL ? store_family_drop(s->store, old) : OK;
 }
@@ -86,11 +107,11 @@ enum err set_flush_db(struct set *s, unsigned db, lsn_t *end)
     *end = 0;
     if (space == NULL)
         return OK;
-    stop_world(s);
+    set_stop_world(s);
     e = frame(s, db, JOURNAL_FLUSH, SLICE_LITERAL("*1\r\n$7\r\nFLUSHDB\r\n"), &lsn);
     if (e == OK)
         e = flush_space(s, space, lsn);
-    go_on(s);
+    set_go_on(s);
     *end = lsn;
     return e;
 }
@@ -133,12 +154,61 @@ enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end)
     if (a == b)
         return OK;
     n = snprintf(text, sizeof text, "*3\r\n$6\r\nSWAPDB\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", na, first, nb, second);
-    stop_world(s);
+    set_stop_world(s);
     e = frame(s, a, JOURNAL_SWAP, slice_of(text, (size_t)n), &lsn);
     if (e == OK)
         e = swap_spaces(s, a, b, lsn);
-    go_on(s);
+    set_go_on(s);
     *end = lsn;
+    return e;
+}
+
+/* ---- Following a primary ---- */
+
+void set_follow(struct set *s, bool follow)
+{
+    set_stop_world(s);
+    atomic_store(&s->following, follow);
+    set_go_on(s);
+}
+
+enum err set_follow_flush(struct set *s, unsigned first, unsigned count, struct slice stream, unsigned db, lsn_t *end)
+{
+    const struct slice words = SLICE_LITERAL("*1\r\n$7\r\nFLUSHDB\r\n");
+    struct journal_effect *local = calloc(count, sizeof *local);
+    size_t kept = 0;
+    enum err e;
+
+    check(local != NULL && first + count <= s->visible);
+    set_stop_world(s);
+    for (unsigned i = first; i < first + count; i++)
+        if (set_space(s, i) != NULL)
+            local[kept++] = (struct journal_effect){.bytes = (uint32_t)words.size, .slot = SLOT_NODE,
+                                                    .kind = JOURNAL_FLUSH | JOURNAL_LOCAL, .db = (uint16_t)i};
+    e = follow_frame(s, local, kept, words, stream, db, end);
+    for (size_t i = 0; i < kept && e == OK; i++)
+        e = flush_space(s, set_space(s, local[i].db), *end);
+    set_go_on(s);
+    free(local);
+    return e;
+}
+
+enum err set_follow_swap(struct set *s, unsigned a, unsigned b, struct slice stream, unsigned db, lsn_t *end)
+{
+    char text[96];
+    char first[8], second[8];
+    int na = snprintf(first, sizeof first, "%u", a % 100000), nb = snprintf(second, sizeof second, "%u", b % 100000);
+    int n = snprintf(text, sizeof text, "*3\r\n$6\r\nSWAPDB\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", na, first, nb, second);
+    struct journal_effect local = {.bytes = (uint32_t)n, .slot = SLOT_NODE, .kind = JOURNAL_SWAP | JOURNAL_LOCAL,
+                                   .db = (uint16_t)a};
+    enum err e;
+
+    check(a < s->visible && b < s->visible && a != b);
+    set_stop_world(s);
+    e = follow_frame(s, &local, 1, slice_of(text, (size_t)n), stream, db, end);
+    if (e == OK)
+        e = swap_spaces(s, a, b, *end);
+    set_go_on(s);
     return e;
 }
 
@@ -147,10 +217,10 @@ enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned ot
     enum err e = OK;
 
     check(kind == JOURNAL_FLUSH || kind == JOURNAL_SWAP);
-    if (db >= s->databases || other >= s->databases)
-        return err_set(ERR_CORRUPT, "the log names database %u of %u", db >= s->databases ? db : other, s->databases);
+    if (db >= s->visible || other >= s->visible)
+        return err_set(ERR_CORRUPT, "the log names database %u of %u", db >= s->visible ? db : other, s->visible);
     (void)set_space_make(s, db);
-    stop_world(s);
+    set_stop_world(s);
     if (kind == JOURNAL_SWAP) {
         if (lsn > s->swapped_at)
             e = swap_spaces(s, db, other, lsn);
@@ -159,6 +229,6 @@ enum err set_replay_range(struct set *s, unsigned kind, unsigned db, unsigned ot
         if (s->replay_floors[db] <= lsn)
             s->replay_floors[db] = lsn + 1;
     }
-    go_on(s);
+    set_go_on(s);
     return e;
 }

@@ -30,7 +30,24 @@ enum journal_kind { /* On disk: never renumber. */
     JOURNAL_DROP = 4,    /* a slot is emptied */
     JOURNAL_BEGIN = 5,   /* an ingest into a slot begins */
     JOURNAL_DONE = 6,
+    /*
+     * Or-ed to one of the above: the effect is ours alone. Its text lies behind the frame's stream, is not sent to
+     * replicas and counts in no position; the effect has the position of the frame's end, as all such effects of the
+     * frame have. What a replica does for a command of its primary that is no effect by itself (several keys,
+     * another server's words) is kept so, beside the primary's own bytes as a MARK.
+     */
+    JOURNAL_LOCAL = 0x100,
 };
+
+static inline bool journal_is_local(const struct journal_effect *e)
+{
+    return (e->kind & JOURNAL_LOCAL) != 0;
+}
+
+static inline enum journal_kind journal_kind_of(const struct journal_effect *e)
+{
+    return (enum journal_kind)(e->kind & ~JOURNAL_LOCAL);
+}
 
 struct journal {
     void *context;

@@ -332,7 +332,8 @@ void *keeper_run(void *set)
         struct timespec pause = {0, CYCLE_MS * 1000000};
         int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
 
-        if (atomic_load(&s->expire_enabled) && atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
+        if (atomic_load(&s->expire_enabled) && !atomic_load(&s->following) &&
+            atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
             expire_cycle(s, &at, until_us);
         ttl_cycle(s);
         reap_cycle(s, until_us);

@@ -84,8 +84,10 @@ struct space *set_space_make(struct set *s, unsigned db)
         if (store_family(s->store, uid) == NULL) {
             struct family *old = NULL;
 
-            /* Everything about this database comes later than now. */
-            check(store_family_create(s->store, uid, s->journal->tail(s->journal->context), &old) == OK && old == NULL);
+            /* Everything about this database comes later than now; what is on the stage, from another history. */
+            lsn_t born = db < s->visible ? s->journal->tail(s->journal->context) : 0;
+
+            check(store_family_create(s->store, uid, born, &old) == OK && old == NULL);
         }
         space = space_new(uid);
         space->floor = store_family_born(store_family(s->store, uid)) + 1;
@@ -179,7 +181,7 @@ static enum err spaces_load(struct set *s)
         TRY(store_family_create(s->store, s->uids[0], 0, &old));
         fresh = true;
     }
-    for (unsigned db = 0; db < s->databases; db++) {
+    for (unsigned db = 0; db < s->visible; db++) {
         if (store_family(s->store, s->uids[db]) == NULL) {
             /* A family is durable before the first effect about it: without one the log holds none; but of a new store
              * everything is needed. */
@@ -206,7 +208,8 @@ enum err set_open(const struct set_options *options, struct set **out)
         return ERR_NO_MEMORY;
     s->store = options->store;
     s->journal = options->journal;
-    s->databases = options->databases;
+    s->visible = options->databases;
+    s->databases = 2 * s->visible;
     atomic_init(&s->budget_bytes, options->budget_bytes);
     atomic_init(&s->dirty_bytes_max, options->dirty_bytes_max);
     atomic_init(&s->log_bytes_max, options->log_bytes_max);

@@ -110,6 +110,18 @@ struct set_figures {
 void set_figures(struct set *s, struct set_figures *out);
 void set_budget(struct set *s, uint64_t budget_bytes);
 
+/*
+ * Following a primary: nothing is removed because of its time, and the journal gets only what transactions with
+ * options.follow and the two calls below give it. When set_follow returns, no transaction that began before is under way.
+ */
+void set_follow(struct set *s, bool follow);
+
+/* FLUSHDB or FLUSHALL of a primary's stream: databases first .. first + count - 1 are emptied. stream: the bytes; db:
+ * selected behind them. */
+enum err set_follow_flush(struct set *s, unsigned first, unsigned count, struct slice stream, unsigned db, lsn_t *end);
+/* SWAPDB a b of a primary's stream. */
+enum err set_follow_swap(struct set *s, unsigned a, unsigned b, struct slice stream, unsigned db, lsn_t *end);
+
 /* Active expiry on or off (DEBUG SET-ACTIVE-EXPIRE, replicas). */
 void set_expire_enable(struct set *s, bool enable);
 

@@ -76,7 +76,8 @@ struct set {
     /* Set once */
     struct store *store;
     const struct journal *journal;
-    unsigned databases;
+    unsigned databases; /* twice the visible ones: behind them lies the stage (stage.h) */
+    unsigned visible;
     pthread_mutex_t locks[SLOTS];
     struct txn *keeper_txn;
     lsn_t *replay_floors; /* by database, as found at open */
@@ -95,6 +96,7 @@ struct set {
     atomic_uint_fast64_t floor; /* persisted */
     atomic_uint eviction_hand;
     atomic_bool expire_enabled;
+    atomic_bool following; /* the journal is another node's stream: set_follow */
     atomic_uint_fast64_t string_bytes_max;
     _Atomic msec_t expire_hold_ms; /* no expiry before it */
 
@@ -152,6 +154,9 @@ struct txn {
     bool gate_held;
     bool failed;    /* a write to the store failed: fatal */
     lsn_t replay_lsn;
+    struct slice stream; /* of a primary: txn_follow */
+    unsigned stream_db;
+    struct buf translated;
 
     struct touched *touched;
     size_t touched_count, touched_capacity, unbound;
@@ -168,6 +173,11 @@ struct txn {
     int64_t bytes_delta;      /* not yet in set->bytes */
     int64_t objects_delta;
 };
+
+/* flush.c */
+void set_stop_world(struct set *s); /* the pass lock, then all slots */
+void set_go_on(struct set *s);
+void set_forget_all(struct set *s, struct space *space, lsn_t at);
 
 /* obj.c */
 struct obj *obj_new(uint32_t hash, struct slice key, size_t value_room);

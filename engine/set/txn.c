@@ -56,6 +56,7 @@ void txn_free(struct txn *t)
     store_value_free(&t->value);
     batch_free(t->batch);
     buf_free(&t->text);
+    buf_free(&t->translated);
     buf_free(&t->row);
     buf_free(&t->row2);
     buf_free(&t->record);
@@ -102,6 +103,9 @@ enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struc
     }
     t->slot_count = count;
     t->options = *options;
+    if (atomic_load_explicit(&t->set->following, memory_order_relaxed)) /* the primary says when a key goes */
+        t->options.keep_expired = true;
+    t->stream = (struct slice){0};
     t->changed = t->command_changed = false;
     t->touched_count = t->unbound = t->effect_count = t->command_effects = 0;
     t->text.size = 0;
@@ -169,7 +173,7 @@ struct rng *txn_rng(struct txn *t)
 
 bool txn_is_replay(const struct txn *t)
 {
-    return t->options.replay;
+    return t->options.replay || t->options.follow;
 }
 
 bool txn_has_changes(const struct txn *t)
@@ -195,6 +199,13 @@ void txn_size_hint(struct txn *t, size_t value_bytes)
 void txn_replay_at(struct txn *t, lsn_t lsn)
 {
     t->replay_lsn = lsn;
+}
+
+void txn_follow(struct txn *t, struct slice stream, unsigned db)
+{
+    check(t->options.follow && stream.size > 0);
+    t->stream = stream;
+    t->stream_db = db;
 }
 
 /* ---- Look-ups ---- */
@@ -239,7 +250,7 @@ static enum err find(struct txn *t, slot_t number, uint32_t hash, struct slice k
 
 static bool expired(const struct txn *t, const struct obj *o)
 {
-    return o->expire_ms != 0 && o->expire_ms <= t->options.now_ms && !t->options.replay;
+    return o->expire_ms != 0 && o->expire_ms <= t->options.now_ms && !txn_is_replay(t);
 }
 
 static enum err find_live(struct txn *t, struct slice key, enum obj_type type, struct obj **out)
@@ -635,8 +646,43 @@ static struct slice text_finish(struct txn *t)
     return buf_slice(&t->text);
 }
 
-/* Stamps what the effects changed, in order; later entries of an object overwrite earlier ones. */
-static void stamp(struct txn *t, lsn_t base)
+/*
+ * The frame of a transaction that follows a primary: its bytes as they came. If they are what this transaction would have
+ * written itself, as a stream of another Cairn node is, its effects are those of the stream; else the bytes are a MARK
+ * and the effects are local. Returns whether they are local.
+ */
+static bool stream_finish(struct txn *t, struct slice own, struct slice *text)
+{
+    size_t kept = 0, at = 0;
+
+    if (slice_equal(own, t->stream)) {
+        *text = own;
+        return false;
+    }
+    buf_clear(&t->translated);
+    buf_append_slice(&t->translated, t->stream);
+    for (size_t i = 0; i < t->effect_count; i++) {
+        struct journal_effect e = t->effects[i];
+
+        if (e.kind != JOURNAL_MARK) {
+            buf_append(&t->translated, own.data + at, e.bytes);
+            e.kind |= JOURNAL_LOCAL;
+            t->effects[kept++] = e;
+        }
+        at += e.bytes;
+    }
+    t->effect_count = kept;
+    (void)effect_add(t, 0);
+    memmove(t->effects + 1, t->effects, kept * sizeof *t->effects);
+    t->effects[0] = (struct journal_effect){.bytes = (uint32_t)t->stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK,
+                                            .db = (uint16_t)t->stream_db};
+    *text = buf_slice(&t->translated);
+    return true;
+}
+
+/* Stamps what the effects changed, in order; later entries of an object overwrite earlier ones. all_at: where all
+ * effects are, or 0: one behind the other from base on. */
+static void stamp(struct txn *t, lsn_t base, lsn_t all_at)
 {
     lsn_t lsn = base;
     size_t next = 0;
@@ -644,9 +690,9 @@ static void stamp(struct txn *t, lsn_t base)
     for (size_t i = 0; i < t->touched_count; i++) {
         struct touched *entry = &t->touched[i];
         struct slot *slot = &entry->space->slots[entry->slot];
-        lsn_t at = t->replay_lsn;
+        lsn_t at = t->options.replay ? t->replay_lsn : all_at;
 
-        if (!t->options.replay) {
+        if (at == 0) {
             if (entry->effect < next) { /* effects of different keys may be bound out of order */
                 next = 0;
                 lsn = base;
@@ -722,28 +768,30 @@ enum err txn_commit(struct txn *t, lsn_t *end)
 {
     struct set *s = t->set;
     bool rows = batch_count(t->batch) > 0;
-    lsn_t base = 0, position = 0;
+    lsn_t base = 0, position = 0, all_at = 0;
 
     *end = 0;
-    if (!t->changed)
+    if (!t->changed && !t->options.follow)
         return OK;
     check(t->options.replay || t->unbound == t->touched_count);
     for (size_t i = 0; i < t->touched_count && !rows; i++)
         rows = t->touched[i].through;
     if (!t->options.replay) {
-        struct slice text = text_finish(t);
+        struct slice text = t->effect_count > 0 ? text_finish(t) : (struct slice){0};
+        bool local = t->options.follow && stream_finish(t, text, &text);
 
         atomic_store(&t->active_since, s->journal->tail(s->journal->context) + 1);
         if (rows)
             gate_read(t);
         base = s->journal->append(s->journal->context, t->effects, t->effect_count, text);
-        position = base + text.size;
+        position = base + (t->options.follow ? t->stream.size : text.size);
+        all_at = local ? position : 0;
     } else {
         check(t->replay_lsn != 0);
         if (rows)
             gate_read(t);
     }
-    stamp(t, base);
+    stamp(t, base, all_at);
     if (rows)
         settle(t);
     gate_done(t);

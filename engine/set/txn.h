@@ -92,7 +92,7 @@ uint64_t txn_string_max(const struct txn *t);
 unsigned txn_db(const struct txn *t);
 void txn_select(struct txn *t, unsigned db);
 
-/* True in replay and on a replica: nothing expires by the clock, limits are not enforced. */
+/* True in replay and for the stream of a primary: nothing expires by the clock, limits are not enforced. */
 bool txn_is_replay(const struct txn *t);
 
 /* ---- Rows of BIG objects. All are sorted as engine/key/row.h says; reads see the writes of this transaction. ---- */
@@ -165,6 +165,7 @@ struct txn_options {
     bool may_wait; /* may this thread wait for the disk and for locks? */
     bool replay;
     bool keep_expired; /* reads hide expired keys but leave them: on replicas, while writes are paused */
+    bool follow;       /* a command of the primary's stream, see txn_follow; nothing expires by the clock */
     bool no_touch;     /* look-ups do not count as a use of the key (CLIENT NO-TOUCH) */
 };
 
@@ -190,6 +191,13 @@ void txn_command_end(struct txn *t, struct slice raw, const struct slice *words,
  */
 enum err txn_commit(struct txn *t, lsn_t *end) WARN_UNUSED;
 void txn_replay_at(struct txn *t, lsn_t lsn);
+
+/*
+ * With options.follow, before txn_commit: the bytes of the primary's stream that this transaction is, and the database
+ * that is selected behind them. The frame has exactly these bytes in the stream, also when nothing was changed; what the
+ * transaction's effects are beyond that becomes local effects. stream is borrowed until txn_commit.
+ */
+void txn_follow(struct txn *t, struct slice stream, unsigned db);
 
 /* Unlocks. After ERR_COLD or ERR_BUSY of a command: txn_end without txn_commit. */
 void txn_end(struct txn *t);

@@ -73,7 +73,7 @@ static enum err open_all(struct set *s, struct set_view *v)
 {
     enum err e = OK;
 
-    for (unsigned i = 0; i < s->databases && e == OK; i++) {
+    for (unsigned i = 0; i < s->visible && e == OK; i++) {
         struct space *space = set_space(s, i);
 
         if (space == NULL)
@@ -93,8 +93,8 @@ enum err set_view_open(struct set *s, struct set_view **out)
     enum err e;
 
     check(v != NULL);
-    v->databases = s->databases;
-    v->dbs = calloc(s->databases, sizeof *v->dbs);
+    v->databases = s->visible;
+    v->dbs = calloc(s->visible, sizeof *v->dbs);
     check(v->dbs != NULL);
     v->done = true;
     e = writer_pass(s, false);

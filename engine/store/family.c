@@ -158,3 +158,12 @@ enum err store_family_drop(struct store *s, struct family *f)
     free(f);
     return store_error(error, "drop a family");
 }
+
+enum err store_family_remove(struct store *s, unsigned uid)
+{
+    struct family *old;
+
+    check(uid < FAMILY_UIDS_MAX);
+    old = atomic_exchange(&s->families[uid], NULL);
+    return old != NULL ? store_family_drop(s, old) : OK;
+}

@@ -45,6 +45,8 @@ enum err store_family_create(struct store *s, unsigned uid, lsn_t born, struct f
 
 /* Drops a generation that is no longer current and closes its handle; nobody may use it any more. */
 enum err store_family_drop(struct store *s, struct family *f) WARN_UNUSED;
+/* The same for the current generation of a uid, which has none then; fine without one. */
+enum err store_family_remove(struct store *s, unsigned uid) WARN_UNUSED;
 lsn_t store_family_born(const struct family *f);
 
 /* ---- Small durable rows beside the families (the order of databases, id limits). On disk when it returns. ---- */

@@ -46,7 +46,8 @@ struct load {
 
 static enum err open_txn(struct load *l)
 {
-    const struct txn_options options = {.now_ms = l->options->now_ms, .db = l->item->db, .may_wait = true, .replay = true};
+    const struct txn_options options = {.now_ms = l->options->now_ms, .db = l->options->first + l->item->db,
+                                        .may_wait = true, .replay = true};
 
     TRY(txn_begin(l->txn, &l->slot, 1, &options));
     txn_replay_at(l->txn, l->options->lsn);
@@ -217,7 +218,7 @@ static void counts_apply(struct load *l)
             const struct slot_counts *c = &l->counts[db][slot];
 
             if (c->keys != 0)
-                set_replay_count(l->options->set, db, (slot_t)slot, l->options->lsn, c->keys, c->expires);
+                set_replay_count(l->options->set, l->options->first + db, (slot_t)slot, l->options->lsn, c->keys, c->expires);
         }
         free(l->counts[db]);
     }

@@ -18,7 +18,8 @@ struct set;
 
 struct rdb_load_options {
     struct set *set;
-    unsigned databases;
+    unsigned databases; /* that the file may name */
+    unsigned first;     /* database 0 of the file is this one: the stage of engine/set/stage.h; 0: as they are named */
     lsn_t lsn;         /* > 0: the position that all keys get */
     msec_t now_ms;
     bool drop_expired; /* a primary leaves out what has expired; a replica, and the base of an AOF, keep it */

@@ -32,6 +32,8 @@ struct replay {
     struct resp_words words;
     struct buf text, out;
     struct suspect *suspects;
+    lsn_t group;          /* a frame with local effects: its end ... */
+    struct buf redone;    /* ... and the keys that are redone by it: u16 db, u32 size, key */
 };
 
 struct replay *replay_new(struct node *n)
@@ -139,6 +141,51 @@ static enum err drop_key(struct txn *t, struct slice key)
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
+/* Local effects of a frame have one position: once one about a key is redone, so are all others about it. */
+static bool group_has(struct replay *r, const struct recovery_effect *effect, struct slice key)
+{
+    if (r->group != effect->lsn) {
+        r->group = effect->lsn;
+        buf_clear(&r->redone);
+    }
+    for (size_t at = 0; at < r->redone.size;) {
+        uint16_t db;
+        uint32_t size;
+
+        memcpy(&db, r->redone.data + at, 2);
+        memcpy(&size, r->redone.data + at + 2, 4);
+        if (db == effect->db && slice_equal(slice_of(r->redone.data + at + 6, size), key))
+            return true;
+        at += 6 + (size_t)size;
+    }
+    return false;
+}
+
+static void group_add(struct replay *r, const struct recovery_effect *effect, struct slice key)
+{
+    uint16_t db = (uint16_t)effect->db;
+    uint32_t size = (uint32_t)key.size;
+
+    buf_append(&r->redone, &db, 2);
+    buf_append(&r->redone, &size, 4);
+    buf_append_slice(&r->redone, key);
+}
+
+static enum err key_needed(struct replay *r, const struct recovery_effect *effect, struct slice key, bool whole, bool *out)
+{
+    if (effect->local && group_has(r, effect, key)) {
+        *out = true;
+        return OK;
+    }
+    if (whole)
+        TRY(set_replay_overwrite(r->x.txn, key, effect->lsn, out));
+    else
+        TRY(set_replay_needed(r->x.txn, key, effect->lsn, out));
+    if (effect->local && *out)
+        group_add(r, effect, key);
+    return OK;
+}
+
 /* OK: go on with running it; ERR_EXISTS: nothing is left to run. */
 static enum err needed(struct replay *r, const struct recovery_effect *effect, bool whole)
 {
@@ -147,14 +194,10 @@ static enum err needed(struct replay *r, const struct recovery_effect *effect, b
 
     if (r->x.key_count == 0)
         return err_set(ERR_CORRUPT, "effect without a key");
-    if (whole && r->x.key_count == 1) {
-        TRY(set_replay_overwrite(t, r->x.keys[0], effect->lsn, &first));
-        return first ? OK : ERR_EXISTS;
-    }
-    TRY(set_replay_needed(t, r->x.keys[0], effect->lsn, &first));
+    TRY(key_needed(r, effect, r->x.keys[0], whole && r->x.key_count == 1, &first));
     if (r->x.key_count == 1)
         return first ? OK : ERR_EXISTS;
-    TRY(set_replay_needed(t, r->x.keys[1], effect->lsn, &second));
+    TRY(key_needed(r, effect, r->x.keys[1], false, &second));
     if (first && second)
         return OK;
     if (first)
@@ -242,6 +285,7 @@ enum err replay_end(struct replay *r)
     resp_fini(&r->parser);
     resp_words_free(&r->words);
     buf_free(&r->text);
+    buf_free(&r->redone);
     buf_free(&r->out);
     free(r);
     return e;

@@ -62,7 +62,7 @@ static void read_directory(struct fake *disk)
         position = f.end;
         for (uint32_t i = 0; i < f.effects; i++)
             sum += frame_effect(&f, i).bytes;
-        if (sum != f.text.size)
+        if (sum != f.text.size + f.local.size || f.text.size != f.end - f.head.start)
             abort();
     }
     wal_reader_close(r);

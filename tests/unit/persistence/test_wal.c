@@ -656,7 +656,7 @@ START_TEST(wal__begins_anew_at_a_position)
 
     open_log();
     fill_slowly(20);
-    ck_assert_int_eq(wal_reset(wal, replid, 7000), OK);
+    ck_assert_int_eq(wal_reset(wal, replid, 7000, -1), OK);
     ck_assert_uint_eq(wal_tail(wal), 7000);
     ck_assert_uint_eq(fake_count(disk, ".log"), 1);
     help_set(wal, 0, 1, 1, NULL);

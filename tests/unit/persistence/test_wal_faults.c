@@ -307,7 +307,7 @@ START_TEST(wal__a_reset_happens_or_does_not)
         work(&l, &rng, 30);
         lsn_t keeps = l.durable;
         l.disk->fail_at = l.disk->changes + n;
-        failed = wal_reset(l.wal, replid, 1000000) != OK;
+        failed = wal_reset(l.wal, replid, 1000000, -1) != OK;
         ck_assert_int_eq(failed, l.fatal.count > 0);
         crash(&l, FAKE_CUT_TEAR);
         ck_assert_int_eq(wal_open(&l.disk->vfs, "d", &l.options, NULL, &l.wal), OK);

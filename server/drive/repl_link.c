@@ -1,0 +1,449 @@
+/*
+ * repl_link.c - the connection to the primary: connecting, the handshake, what PSYNC answers, and beginning again.
+ *
+ *   CONNECT --connect--> CONNECTING --> HANDSHAKE (PING, AUTH, REPLCONF, PSYNC)
+ *      ^                                   | +CONTINUE: repl_stream_run     -> CONNECTED
+ *      |                                   | +FULLRESYNC: repl_load_run     -> SYNC, then CONNECTED
+ *      '--- pause, then again <------------'-- any error
+ *
+ * One thread does all of it with blocking calls. Whoever wants it to end changes the generation and shuts the socket down.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "server/conf/config.h"
+#include "server/drive/repl_priv.h"
+#include "server/net/peer.h"
+
+enum { LINE_MAX_BYTES = 4096, READ_BYTES = 256 << 10, SLICE_MS = 100, RETRY_MS = 1000, RETRY_FIRST_MS = 50 };
+
+/* ---- The wire ---- */
+
+bool repl_link_wanted(struct repl *r, unsigned generation)
+{
+    bool wanted;
+
+    pthread_mutex_lock(&r->link_lock);
+    wanted = r->generation == generation && !r->stopping;
+    pthread_mutex_unlock(&r->link_lock);
+    return wanted;
+}
+
+static enum err wait_for(struct repl_wire *w, short events, msec_t until_ms)
+{
+    struct repl *r = w->repl;
+
+    for (;;) {
+        struct pollfd p = {.fd = w->fd, .events = events};
+        msec_t now = node_now(r->node);
+        int n;
+
+        if (!repl_link_wanted(r, w->generation))
+            return err_set(ERR_CLOSED, "the primary is no longer wanted");
+        if (now - w->idle_from_ms > atomic_load(&r->settings.timeout_ms))
+            return err_set(ERR_IO, "the primary was silent for too long");
+        if (now >= until_ms)
+            return ERR_AGAIN;
+        n = poll(&p, 1, until_ms - now < SLICE_MS ? (int)(until_ms - now) : SLICE_MS);
+        if (n > 0)
+            return OK;
+        if (n < 0 && errno != EINTR)
+            return err_set(ERR_IO, "poll: %s", strerror(errno));
+    }
+}
+
+enum err repl_wire_fill_until(struct repl_wire *w, msec_t until_ms)
+{
+    struct repl *r = w->repl;
+    ssize_t n;
+
+    if (w->in_at > 0 && w->in_at == w->in.size) {
+        buf_clear(&w->in);
+        w->in_at = 0;
+    } else if (w->in_at > READ_BYTES) {
+        memmove(w->in.data, w->in.data + w->in_at, w->in.size - w->in_at);
+        w->in.size -= w->in_at;
+        w->in_at = 0;
+    }
+    for (;;) {
+        n = recv(w->fd, buf_reserve(&w->in, READ_BYTES), READ_BYTES, MSG_DONTWAIT);
+        if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+        TRY(wait_for(w, POLLIN, until_ms));
+    }
+    if (n == 0)
+        return err_set(ERR_IO, "the primary closed the connection");
+    if (n < 0)
+        return err_set(ERR_IO, "read: %s", strerror(errno));
+    w->in.size += (size_t)n;
+    w->idle_from_ms = node_now(r->node);
+    atomic_fetch_add_explicit(&r->input_bytes, (uint64_t)n, memory_order_relaxed);
+    pthread_mutex_lock(&r->link_lock);
+    r->last_io_ms = w->idle_from_ms;
+    pthread_mutex_unlock(&r->link_lock);
+    return OK;
+}
+
+enum err repl_wire_fill(struct repl_wire *w)
+{
+    return repl_wire_fill_until(w, INT64_MAX);
+}
+
+enum err repl_wire_send(struct repl_wire *w, struct slice bytes)
+{
+    while (bytes.size > 0) {
+        ssize_t n = send(w->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n > 0) {
+            bytes = slice_of(bytes.data + n, bytes.size - (size_t)n);
+            continue;
+        }
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return err_set(ERR_IO, "write: %s", strerror(errno));
+        TRY(wait_for(w, POLLOUT, INT64_MAX));
+    }
+    return OK;
+}
+
+enum err repl_wire_line(struct repl_wire *w, struct slice *line)
+{
+    size_t seen = 0;
+
+    for (;;) {
+        uint8_t *at = w->in.data + w->in_at, *end;
+        size_t have = w->in.size - w->in_at;
+
+        end = have > seen ? memchr(at + seen, '\n', have - seen) : NULL;
+        if (end != NULL) {
+            size_t n = (size_t)(end - at);
+
+            w->in_at += n + 1;
+            *line = slice_of(at, n > 0 && at[n - 1] == '\r' ? n - 1 : n);
+            return OK;
+        }
+        if (have > LINE_MAX_BYTES)
+            return err_set(ERR_PROTOCOL, "the primary sends an endless line");
+        seen = have;
+        TRY(repl_wire_fill(w));
+    }
+}
+
+/* ---- Handshake ---- */
+
+static void words_append(struct buf *out, const char *const *words, size_t count)
+{
+    char head[32];
+
+    buf_append(out, head, (size_t)snprintf(head, sizeof head, "*%zu\r\n", count));
+    for (size_t i = 0; i < count; i++) {
+        buf_append(out, head, (size_t)snprintf(head, sizeof head, "$%zu\r\n", strlen(words[i])));
+        buf_append(out, words[i], strlen(words[i]));
+        buf_append(out, "\r\n", 2);
+    }
+}
+#define WORDS(out, ...) \
+    words_append((out), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static bool begins(struct slice line, const char *text)
+{
+    return line.size >= strlen(text) && memcmp(line.data, text, strlen(text)) == 0;
+}
+
+/* Sends what was collected and takes one line. */
+static enum err ask(struct repl_wire *w, struct buf *request, struct slice *line)
+{
+    enum err e = repl_wire_send(w, buf_slice(request));
+
+    buf_clear(request);
+    TRY(e);
+    do
+        TRY(repl_wire_line(w, line));
+    while (line->size == 0);
+    return OK;
+}
+
+static enum err refused(const char *what, struct slice line)
+{
+    return err_set(ERR_PROTOCOL, "%s: the primary answered '%.*s'", what, (int)(line.size < 200 ? line.size : 200),
+                   (const char *)line.data);
+}
+
+static enum err log_in(struct repl_wire *w, struct buf *request)
+{
+    struct config *config = node_config(w->repl->node);
+    struct buf user = {0}, password = {0};
+    struct slice line;
+    enum err e = OK;
+
+    config_string(config, "masteruser", &user);
+    config_string(config, "masterauth", &password);
+    if (password.size > 0 && password.data[0] != '\0') {
+        if (user.size > 0 && user.data[0] != '\0')
+            WORDS(request, "AUTH", (char *)user.data, (char *)password.data);
+        else
+            WORDS(request, "AUTH", (char *)password.data);
+        e = ask(w, request, &line);
+        if (e == OK && !begins(line, "+"))
+            e = refused("AUTH", line);
+    }
+    buf_free(&user);
+    buf_free(&password);
+    return e;
+}
+
+static enum err introduce(struct repl_wire *w, struct buf *request)
+{
+    struct node *n = w->repl->node;
+    struct buf ip = {0};
+    struct slice line;
+    char port[16];
+    int64_t announced = config_int(node_config(n), "replica-announce-port");
+    enum err e;
+
+    snprintf(port, sizeof port, "%d", announced != 0 ? (int)announced : node_port(n) != 0 ? node_port(n) : node_tls_port(n));
+    WORDS(request, "REPLCONF", "listening-port", port);
+    e = ask(w, request, &line); /* an error is an older primary: it goes without */
+    config_string(node_config(n), "replica-announce-ip", &ip);
+    if (e == OK && ip.size > 0 && ip.data[0] != '\0') {
+        WORDS(request, "REPLCONF", "ip-address", (char *)ip.data);
+        e = ask(w, request, &line);
+    }
+    buf_free(&ip);
+    TRY(e);
+    WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2");
+    return ask(w, request, &line);
+}
+
+static enum err psync(struct repl_wire *w, struct buf *request, struct slice *line)
+{
+    struct repl *r = w->repl;
+    struct history h;
+    char offset[24];
+    bool failover;
+
+    wal_history(r->wal, &h);
+    snprintf(offset, sizeof offset, "%llu", (unsigned long long)wal_tail(r->wal) + 1);
+    pthread_mutex_lock(&r->link_lock);
+    failover = r->failover_psync;
+    pthread_mutex_unlock(&r->link_lock);
+    if (failover)
+        WORDS(request, "PSYNC", h.replid, offset, "FAILOVER");
+    else
+        WORDS(request, "PSYNC", h.replid, offset);
+    TRY(ask(w, request, line));
+    pthread_mutex_lock(&r->link_lock);
+    r->failover_psync = false;
+    pthread_mutex_unlock(&r->link_lock);
+    return OK;
+}
+
+/* "+CONTINUE [replid]" */
+static enum err go_on(struct repl_wire *w, struct slice line)
+{
+    struct repl *r = w->repl;
+    char replid[HISTORY_ID_BYTES + 1] = "";
+    struct history h;
+
+    if (line.size >= 10 + HISTORY_ID_BYTES) {
+        memcpy(replid, line.data + 10, HISTORY_ID_BYTES);
+        wal_history(r->wal, &h);
+        if (strcmp(h.replid, replid) != 0) {
+            TRY(wal_history_adopt(r->wal, replid));
+            repl_drop_replicas(r); /* they hear of the new id by +CONTINUE */
+        }
+    }
+    log_event(LOG_NOTICE, "primary_continues offset=%llu", (unsigned long long)wal_tail(r->wal));
+    return repl_stream_run(w);
+}
+
+/* "+FULLRESYNC replid offset" */
+static enum err copy_all(struct repl_wire *w, struct slice line)
+{
+    struct repl *r = w->repl;
+    char replid[HISTORY_ID_BYTES + 1] = "";
+    int64_t offset;
+
+    if (line.size < 12 + HISTORY_ID_BYTES + 2 ||
+        !num_parse_i64(slice_of(line.data + 13 + HISTORY_ID_BYTES, line.size - 13 - HISTORY_ID_BYTES), &offset) ||
+        offset < 0)
+        return refused("PSYNC", line);
+    memcpy(replid, line.data + 12, HISTORY_ID_BYTES);
+    if (!history_id_valid(replid))
+        return refused("PSYNC", line);
+    log_event(LOG_NOTICE, "primary_copy_begins replid=%s offset=%lld", replid, (long long)offset);
+    atomic_store(&r->link_state, REPL_LINK_SYNC);
+    atomic_store(&r->whole, false);
+    repl_drop_replicas(r);
+    TRY(repl_load_run(w, replid, (lsn_t)offset));
+    return repl_stream_run(w);
+}
+
+static enum err talk(struct repl_wire *w)
+{
+    struct repl *r = w->repl;
+    struct buf request = {0};
+    struct slice line;
+    enum err e;
+
+    atomic_store(&r->link_state, REPL_LINK_HANDSHAKE);
+    WORDS(&request, "PING");
+    e = ask(w, &request, &line);
+    if (e == OK && !begins(line, "+") && !begins(line, "-NOAUTH") && !begins(line, "-NOPERM") &&
+        !begins(line, "-ERR operation not permitted"))
+        e = refused("PING", line);
+    if (e == OK)
+        e = log_in(w, &request);
+    if (e == OK)
+        e = introduce(w, &request);
+    if (e == OK)
+        e = psync(w, &request, &line);
+    buf_free(&request);
+    TRY(e);
+    if (begins(line, "+CONTINUE"))
+        return go_on(w, line);
+    if (begins(line, "+FULLRESYNC "))
+        return copy_all(w, line);
+    return refused("PSYNC", line);
+}
+
+/* ---- The thread ---- */
+
+static enum err dial(struct repl_wire *w, const char *host, int port)
+{
+    struct repl *r = w->repl;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    char service[16];
+    int error = 0;
+    socklen_t size = sizeof error;
+    enum err e = OK;
+
+    snprintf(service, sizeof service, "%d", port);
+    if (getaddrinfo(host, service, &hints, &found) != 0)
+        return err_set(ERR_IO, "cannot resolve %s", host);
+    w->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (w->fd < 0)
+        e = err_set(ERR_IO, "socket: %s", strerror(errno));
+    if (e == OK && connect(w->fd, found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)
+        e = err_set(ERR_IO, "connect: %s", strerror(errno));
+    freeaddrinfo(found);
+    TRY(e);
+    peer_options(w->fd, 60);
+    pthread_mutex_lock(&r->link_lock);
+    r->link_fd = w->fd;
+    pthread_mutex_unlock(&r->link_lock);
+    TRY(wait_for(w, POLLOUT, INT64_MAX));
+    if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)
+        return err_set(ERR_IO, "connect to %s:%d: %s", host, port, strerror(error));
+    return OK;
+}
+
+static void one_link(struct repl *r, const char *host, int port, unsigned generation)
+{
+    struct repl_wire w = {.repl = r, .generation = generation, .fd = -1, .idle_from_ms = node_now(r->node)};
+    enum err e;
+
+    atomic_store(&r->link_state, REPL_LINK_CONNECTING);
+    e = dial(&w, host, port);
+    if (e == OK)
+        e = talk(&w);
+    log_event(e == ERR_CLOSED ? LOG_NOTICE : LOG_WARNING, "primary_link_ended address=%s:%d reason=\"%s\"", host, port, err_text());
+    pthread_mutex_lock(&r->link_lock);
+    r->link_fd = -1;
+    if (atomic_load(&r->link_state) == REPL_LINK_CONNECTED)
+        r->down_since_ms = node_now(r->node);
+    atomic_store(&r->link_state, r->host[0] != '\0' ? REPL_LINK_CONNECT : REPL_LINK_NONE);
+    pthread_mutex_unlock(&r->link_lock);
+    if (w.fd >= 0)
+        close(w.fd);
+    buf_free(&w.in);
+}
+
+static void pause_ms(struct repl *r, unsigned generation, msec_t ms)
+{
+    msec_t until = node_now(r->node) + ms;
+    struct timespec t = {until / 1000, until % 1000 * 1000000};
+
+    pthread_mutex_lock(&r->link_lock);
+    while (!r->stopping && r->generation == generation && pthread_cond_timedwait(&r->link_changed, &r->link_lock, &t) == 0)
+        ;
+    pthread_mutex_unlock(&r->link_lock);
+}
+
+static void *link_run(void *context)
+{
+    struct repl *r = context;
+    unsigned last = 0, tries = 0;
+
+    pthread_mutex_lock(&r->link_lock);
+    while (!r->stopping) {
+        char host[REPL_HOST_MAX];
+        unsigned generation = r->generation;
+        int port = r->port;
+        bool was_up;
+
+        if (r->host[0] == '\0') {
+            pthread_cond_wait(&r->link_changed, &r->link_lock);
+            continue;
+        }
+        memcpy(host, r->host, sizeof host);
+        r->link_busy = true;
+        pthread_mutex_unlock(&r->link_lock);
+        tries = generation == last ? tries + 1 : 0;
+        last = generation;
+        one_link(r, host, port, generation);
+        pthread_mutex_lock(&r->link_lock);
+        r->link_busy = false;
+        pthread_cond_broadcast(&r->link_changed);
+        was_up = node_now(r->node) - r->down_since_ms < RETRY_FIRST_MS;
+        if (was_up)
+            tries = 0;
+        pthread_mutex_unlock(&r->link_lock);
+        pause_ms(r, generation, tries == 0 ? RETRY_FIRST_MS : RETRY_MS);
+        pthread_mutex_lock(&r->link_lock);
+    }
+    pthread_mutex_unlock(&r->link_lock);
+    return NULL;
+}
+
+void repl_link_start(struct repl *r)
+{
+    check(pthread_create(&r->link_thread, NULL, link_run, r) == 0);
+    r->link_running = true;
+}
+
+void repl_link_halt(struct repl *r)
+{
+    pthread_mutex_lock(&r->link_lock);
+    r->generation++;
+    r->host[0] = '\0'; /* the thread must not begin anew meanwhile */
+    if (r->link_fd >= 0)
+        shutdown(r->link_fd, SHUT_RDWR);
+    pthread_cond_broadcast(&r->link_changed);
+    while (r->link_busy)
+        pthread_cond_wait(&r->link_changed, &r->link_lock);
+    pthread_mutex_unlock(&r->link_lock);
+}
+
+void repl_link_stop(struct repl *r)
+{
+    pthread_mutex_lock(&r->link_lock);
+    r->stopping = true;
+    if (r->link_fd >= 0)
+        shutdown(r->link_fd, SHUT_RDWR);
+    pthread_cond_broadcast(&r->link_changed);
+    pthread_mutex_unlock(&r->link_lock);
+    if (r->link_running)
+        pthread_join(r->link_thread, NULL);
+    r->link_running = false;
+}

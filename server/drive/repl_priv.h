@@ -1,0 +1,193 @@
+/*
+ * repl_priv.h - replication from inside: the state that its files share.
+ *
+ *   repl.c         opening, settings, gates, reports     repl_link.c    the connection to the primary
+ *   repl_role.c    becoming replica and primary          repl_stream.c  the primary's stream, applied
+ *   repl_serve.c   PSYNC, REPLCONF, the list             repl_load.c    a whole copy, received
+ *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent
+ */
+#ifndef CAIRN_SERVER_DRIVE_REPL_PRIV_H
+#define CAIRN_SERVER_DRIVE_REPL_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "persistence/history.h"
+#include "persistence/wal.h"
+#include "server/drive/repl.h"
+#include "server/node.h"
+
+struct client;
+struct wal_reader;
+
+enum {
+    REPL_HOST_MAX = 256,
+    REPL_IP_MAX = 64,
+    REPL_FEED_PENDING_MAX = 1 << 20,  /* a replica that has this much unsent gets no more: the rest waits on disk */
+    REPL_FEED_CHUNK = 256 << 10,
+    REPL_COPY_PENDING_MAX = 4 << 20,
+    REPL_COPY_GROUP_MAX = 32,         /* replicas that share one snapshot */
+};
+
+/* What a replica is at, as INFO names it. */
+enum replica_state { REPLICA_WAITS, REPLICA_COPIES, REPLICA_ONLINE };
+
+/* A connection that said REPLCONF, PSYNC or SYNC: session->replica. Owned by the list; the session lets it go. */
+struct replica {
+    struct replica *next;
+    struct client *client; /* a reference */
+    /* Under the list's lock */
+    int port;              /* REPLCONF listening-port */
+    char ip[REPL_IP_MAX];  /* REPLCONF ip-address; "" */
+    bool capa_eof, capa_psync2, rdb_only, no_acks;
+    bool listed;           /* PSYNC was accepted */
+    bool gone;             /* the connection has ended: the feed thread frees it */
+    bool in_copy;          /* repl_copy.c works for it */
+    bool wants_ack;        /* a copy was sent, the stream begins with its first ACK */
+    enum replica_state state;
+    lsn_t acked, fsynced;
+    msec_t acked_ms;
+    /* Feed thread only, once ONLINE */
+    lsn_t from;            /* set before it becomes ONLINE: what it has */
+    struct wal_reader *reader;
+    lsn_t sent;
+};
+
+/* The settings, read again when they change. */
+struct repl_settings {
+    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority;
+    atomic_bool serve_stale, announced;
+};
+
+struct repl {
+    struct node *node; /* Set once */
+    struct wal *wal;
+    struct repl_settings settings;
+    bool started;
+
+    /* The role: who changes it, and who appends PING or GETACK, holds role_lock */
+    pthread_mutex_t role_lock;
+    char primary_id[HISTORY_ID_BYTES + 1]; /* of the cluster node; "" */
+
+    /* Under link_lock; short */
+    pthread_mutex_t link_lock;
+    pthread_cond_t link_changed;
+    char host[REPL_HOST_MAX]; /* "" : primary */
+    int port;
+    unsigned generation;      /* of host and port: a link of another one ends */
+    bool link_busy;           /* the link thread is between connecting and its end */
+    int link_fd;              /* -1; to shut it down */
+    bool stopping;
+    msec_t down_since_ms, last_io_ms;
+    bool failover_psync;      /* the next PSYNC says FAILOVER */
+    pthread_t link_thread;
+    bool link_running;
+
+    /* Any thread */
+    _Atomic int link_state;   /* enum repl_link_state */
+    atomic_bool whole;        /* the data is a complete copy of the primary's history */
+    _Atomic uint64_t copy_bytes;   /* received of the copy under way */
+    _Atomic int64_t copy_total;    /* -1 unknown */
+    _Atomic uint64_t input_bytes, output_bytes;
+    _Atomic uint64_t sync_full, sync_partial_ok, sync_partial_err;
+    _Atomic lsn_t wanted;     /* repl_want_offset; 0: nothing */
+
+    /* Replicas, under list_lock */
+    pthread_mutex_t list_lock;
+    pthread_cond_t acked;     /* somebody acknowledged, came or went */
+    struct replica *replicas; /* listed ones */
+    struct replica *strays;   /* REPLCONF was said, PSYNC not yet */
+    size_t waiters;           /* in repl_wait */
+    msec_t pinged_ms;
+    msec_t kept_alive_ms;
+
+    /* The feed thread */
+    pthread_t feed_thread;
+    int feed_wake;            /* eventfd */
+    atomic_bool feed_sleeps;
+    atomic_size_t listed;     /* how many in replicas */
+    atomic_size_t good;       /* online, and acknowledged lately */
+
+    /* The copy thread */
+    pthread_t copy_thread;
+    pthread_cond_t copy_wanted; /* with list_lock */
+
+    /* FAILOVER; under role_lock */
+    _Atomic int failover_state; /* enum repl_failover_state */
+    char failover_host[REPL_HOST_MAX];
+    int failover_port;          /* 0: any replica */
+    bool failover_force;
+    msec_t failover_deadline_ms; /* 0: none */
+};
+
+enum repl_failover_state { FAILOVER_NONE, FAILOVER_WAITS, FAILOVER_RUNS };
+
+/* ---- repl_feed.c ---- */
+void repl_feed_start(struct repl *r);
+void repl_feed_stop(struct repl *r);
+void repl_feed_close(struct repl *r);
+void repl_feed_wake(struct repl *r);
+/* Appends a PING or REPLCONF GETACK to the stream, unless this node follows another one or writes are paused. */
+void repl_mark(struct repl *r, struct slice text);
+/* About ten times a second: pings, timeouts, figures. */
+void repl_feed_tick(struct repl *r, msec_t now_ms);
+
+/* ---- repl_serve.c ---- */
+void repl_session_end(void *repl, struct session *s);
+/* Closes the connections of all replicas, so that they come again and hear of the present history. */
+void repl_drop_replicas(struct repl *r);
+/* Ip and port under which clients reach a replica. Under list_lock. */
+void replica_address(const struct replica *p, char ip[REPL_IP_MAX], int *port);
+
+/* ---- repl_copy.c ---- */
+void repl_copy_start(struct repl *r);
+void repl_copy_stop(struct repl *r);
+
+/* ---- repl_link.c ---- */
+void repl_link_start(struct repl *r);
+void repl_link_stop(struct repl *r);
+/* Forgets the address, ends the link and waits until its thread applies nothing any more. */
+void repl_link_halt(struct repl *r);
+/* True while generation is the one that is wanted. */
+bool repl_link_wanted(struct repl *r, unsigned generation);
+
+/* Bytes of the primary, by a socket with a timeout. */
+struct repl_wire {
+    struct repl *repl;
+    unsigned generation;
+    int fd;
+    struct buf in;     /* received, not taken yet, from in_at on */
+    size_t in_at;
+    msec_t idle_from_ms; /* when the last byte came */
+};
+/* Waits for at least one more byte. ERR_IO with text: closed, timed out, no longer wanted. */
+enum err repl_wire_fill(struct repl_wire *w) WARN_UNUSED;
+/* The same, at most until the time; ERR_AGAIN: nothing came. */
+enum err repl_wire_fill_until(struct repl_wire *w, msec_t until_ms) WARN_UNUSED;
+enum err repl_wire_send(struct repl_wire *w, struct slice bytes) WARN_UNUSED;
+/* One line without its end, borrowed until the next fill. Longer than a page is ERR_PROTOCOL. */
+enum err repl_wire_line(struct repl_wire *w, struct slice *line) WARN_UNUSED;
+
+/* ---- repl_stream.c ---- */
+/* Applies the stream until the link ends; returns why, with text. */
+enum err repl_stream_run(struct repl_wire *w) WARN_UNUSED;
+
+/* ---- repl_load.c ---- */
+/* Receives a whole copy that is replid's at lsn and puts it into the place of the data. *db: selected in the stream. */
+enum err repl_load_run(struct repl_wire *w, const char *replid, lsn_t lsn) WARN_UNUSED;
+
+/* ---- repl_role.c ---- */
+/* Whether the log was following another node when the process ended. */
+bool repl_role_saved(struct repl *r);
+/* Under role_lock: the parts of a change of role without the link. */
+enum err repl_role_follow(struct repl *r) WARN_UNUSED;
+enum err repl_role_lead(struct repl *r) WARN_UNUSED;
+void repl_failover_tick(struct repl *r, msec_t now_ms);
+const char *repl_failover_name(const struct repl *r);
+/* PSYNC ... FAILOVER of the primary: it hands over. ERR_REPLIED. */
+enum err repl_take_over(struct repl *r, struct call *c, struct slice replid) WARN_UNUSED;
+
+/* ---- repl_info.c ---- */
+void repl_info(void *repl, struct buf *out);
+
+#endif
