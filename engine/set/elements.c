@@ -74,6 +74,8 @@ static void segment_add(struct elements *e, struct segment *s, struct element *e
     else if ((s->used + 1) * 4 > s->capacity * 3)
         segment_resize(s, s->capacity * 2);
     e->bytes += (s->capacity - before) * sizeof *s->cells;
+    if (s->capacity > e->segment_cells)
+        e->segment_cells = s->capacity;
     place(s, el);
 }
 
@@ -385,6 +387,7 @@ void elements_order_drop(struct elements *e)
 /* el takes the place of `before` (NULL: of none) in table and changes. */
 static void change(struct elements *e, struct element *before, struct element *el, const double *old)
 {
+    e->changed++;
     order_leave(e, before);
     inherit(e, el, before, old);
     el->sure = before == NULL ? e->complete : active(e, before) && before->sure;
@@ -436,6 +439,7 @@ void elements_remove(struct elements *e, uint32_t hash, struct slice name, const
     if (before == NULL && e->complete)
         return; /* neither here nor in the store */
     if (before != NULL && active(e, before) && before->sure) {
+        e->changed++;
         order_leave(e, before);
         change_remove(e, before);
         elements_forget(e, before);

@@ -49,7 +49,9 @@ struct segment {
 struct elements {
     struct segment *segments; /* linear hashing: the table grows by one segment at a time */
     uint32_t segment_count, segment_capacity, segment_mask, hand;
+    uint32_t segment_cells;   /* capacity of the largest there has been */
     size_t count;             /* tombs included */
+    uint64_t changed;         /* counts changes, for walks */
     bool complete;            /* all elements of the object are here */
     bool scored;              /* a sorted set: elements carry a stored score */
     bool orphan;              /* the object is gone; whoever settles frees this */

@@ -55,12 +55,12 @@ void wait_landed(struct set *s)
     pthread_mutex_unlock(&s->wake_lock);
 }
 
-static struct family *family_of(struct txn *t, const struct obj *o)
+struct family *family_of(struct txn *t, const struct obj *o)
 {
     return set_family(t->set, set_space(t->set, o->db));
 }
 
-static enum store_tier tier_of(const struct txn *t)
+enum store_tier tier_of(const struct txn *t)
 {
     return txn_may_wait(t) ? STORE_DISK : STORE_CACHED;
 }
@@ -292,9 +292,7 @@ void txn_index_delete(struct txn *t, struct obj *o, uint64_t index)
     delete(t, o);
 }
 
-/* ---- Walks ---- */
-
-enum { WALK_NAMES, WALK_INDEXES, WALK_SCORES };
+/* ---- Down to the store ---- */
 
 /* The newest of this transaction's changes of o that are not committed; NULL: all of o is committed. */
 static struct touched *uncommitted(struct txn *t, const struct obj *o)
@@ -309,7 +307,7 @@ static struct touched *uncommitted(struct txn *t, const struct obj *o)
  * Before a walk over the store: what memory has beyond it lands there, with the record, now or at the commit. A thread
  * that must not wait leaves that to another if it would take long.
  */
-static enum err rows_down(struct txn *t, struct obj *o)
+enum err rows_down(struct txn *t, struct obj *o)
 {
     struct elements *e = o->elements;
     struct touched *entry;
@@ -338,90 +336,4 @@ static enum err rows_down(struct txn *t, struct obj *o)
         gate_done(t);
     obj_charge(t, o);
     return OK;
-}
-
-/* Opens over all rows of the object's kind and seeks to t->row (or backwards from it). */
-static enum err walk(struct txn *t, struct obj *o, int kind, bool reverse, struct txn_cursor *c)
-{
-    enum row_kind rows = kind == WALK_SCORES ? ROW_SCORE : ROW_ELEMENT;
-    struct buf upper = {0};
-    struct cursor *cursor = NULL;
-    enum err e;
-
-    row_id_start(&t->row2, o->slot, rows, obj_big_get(o).id);
-    buf_append_slice(&upper, buf_slice(&t->row2));
-    row_successor(&upper);
-    e = cursor_open(t->set->store, family_of(t, o), tier_of(t), buf_slice(&t->row2), buf_slice(&upper), &cursor);
-    buf_free(&upper);
-    TRY(e);
-    if (reverse)
-        cursor_seek_back(cursor, buf_slice(&t->row));
-    else
-        cursor_seek(cursor, buf_slice(&t->row));
-    *c = (struct txn_cursor){.txn = t, .iterator = cursor, .kind = kind, .reverse = reverse};
-    /* A cold walk is noticed here, before the command has done anything. */
-    if (!cursor_valid(cursor) && cursor_error(cursor) == ERR_COLD) {
-        txn_cursor_close(c);
-        return ERR_COLD;
-    }
-    return OK;
-}
-
-enum err txn_elements(struct txn *t, struct obj *o, uint32_t from_hash, struct txn_cursor *c)
-{
-    TRY(rows_down(t, o));
-    row_element(&t->row, o->slot, obj_big_get(o).id, from_hash, (struct slice){0});
-    return walk(t, o, WALK_NAMES, false, c);
-}
-
-enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse, struct txn_cursor *c)
-{
-    TRY(rows_down(t, o));
-    row_index(&t->row, o->slot, obj_big_get(o).id, index);
-    return walk(t, o, WALK_INDEXES, reverse, c);
-}
-
-enum err txn_scores(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, struct txn_cursor *c)
-{
-    bool last = member.size == SIZE_MAX;
-    enum err e = order_walk(t, o, score, member, reverse, c);
-
-    if (e != ERR_NOT_FOUND)
-        return e;
-    TRY(rows_down(t, o));
-    row_score(&t->row, o->slot, obj_big_get(o).id, score, last ? (struct slice){0} : member);
-    if (last)
-        row_successor(&t->row); /* behind every member of that score */
-    return walk(t, o, WALK_SCORES, reverse, c);
-}
-
-enum err txn_cursor_next(struct txn_cursor *c)
-{
-    struct cursor *cursor = c->iterator;
-    struct row row;
-
-    if (c->order != NULL)
-        return order_walk_next(c);
-    if (c->started) {
-        if (c->reverse)
-            cursor_back(cursor);
-        else
-            cursor_next(cursor);
-    }
-    c->started = true;
-    if (!cursor_valid(cursor))
-        return cursor_error(cursor);
-    TRY(c->kind == WALK_INDEXES ? row_parse_index(cursor_key(cursor), &row) : row_parse(cursor_key(cursor), &row));
-    c->name = row.name;
-    c->hash = row.hash;
-    c->index = row.index;
-    c->score = row.score;
-    c->value = cursor_value(cursor);
-    return OK;
-}
-
-void txn_cursor_close(struct txn_cursor *c)
-{
-    cursor_close(c->iterator);
-    c->iterator = NULL;
 }

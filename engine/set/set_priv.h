@@ -204,6 +204,10 @@ struct touched *touch(struct txn *t, struct obj *o);
 void write_through(struct txn *t, struct space *space, struct obj *o);
 void wait_landed(struct set *s);
 
+enum err rows_down(struct txn *t, struct obj *o); /* before a walk over the store: what memory has beyond it lands */
+struct family *family_of(struct txn *t, const struct obj *o);
+enum store_tier tier_of(const struct txn *t);
+
 /* ranks.c: a walk by score in memory; ERR_NOT_FOUND: the store must be walked */
 enum err order_walk(struct txn *t, struct obj *o, double score, struct slice member, bool reverse, struct txn_cursor *c);
 enum err order_walk_next(struct txn_cursor *c);

@@ -134,6 +134,7 @@ struct txn_cursor {
     void *iterator;
     int kind;
     bool reverse, started;
+    struct obj *o;
     const struct order *order; /* a walk in memory */
     struct order_place place;
     uint64_t version;
@@ -141,6 +142,10 @@ struct txn_cursor {
 
 /* From the first name whose hash is at or beyond from_hash. */
 enum err txn_elements(struct txn *t, struct obj *o, uint32_t from_hash, struct txn_cursor *c) WARN_UNUSED;
+/* All, in no order; any one (ERR_NOT_FOUND: not all are in memory), which borrows until the next call. */
+enum err txn_elements_all(struct txn *t, struct obj *o, struct txn_cursor *c) WARN_UNUSED;
+enum err txn_element_random(struct txn *t, struct obj *o, struct slice *name, struct slice *value) WARN_UNUSED;
+bool txn_in_memory(const struct obj *o); /* all elements of it */
 /* From `index` on; reverse: from `index` downwards. */
 enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse, struct txn_cursor *c) WARN_UNUSED;
 /* From (score, member) on, inclusive; reverse: downwards. For a whole walk use -inf and an empty member, or +inf and

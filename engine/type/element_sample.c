@@ -70,8 +70,10 @@ static enum err random_big(struct txn *t, struct obj *o, struct buf *scratch, st
     bool whole = false; /* this walk is over all elements */
     struct txn_cursor c;
     size_t size;
-    enum err e;
+    enum err e = txn_element_random(t, o, name, value);
 
+    if (e != ERR_NOT_FOUND)
+        return e;
     for (;;) {
         uint64_t before = skip;
 

@@ -11,7 +11,7 @@ enum err element_walk_begin(struct txn *t, struct obj *o, struct element_walk *w
     w->big = o->form == OBJ_BIG;
     w->value = (struct slice){0};
     if (w->big)
-        return elements_too_many(t, o->count) ? ERR_COLD : txn_elements(t, o, 0, &w->cursor);
+        return elements_too_many(t, o->count) ? ERR_COLD : txn_elements_all(t, o, &w->cursor);
     w->packed = packed_begin(obj_value(o));
     return OK;
 }

@@ -153,7 +153,7 @@ enum err sets_remove(struct txn *t, struct obj *o, const struct slice *members, 
 /* Finds the members to pop, fewer than there are. */
 static enum err choose(struct txn *t, struct obj *o, uint64_t count, struct element_list *l)
 {
-    if (o->form == OBJ_BIG && count <= o->count / POP_SHARE)
+    if (o->form == OBJ_BIG && count <= o->count / POP_SHARE && !txn_in_memory(o))
         return elements_too_many(t, count) ? ERR_COLD : element_take(t, o, count, l);
     return element_sample(t, o, count, false, l);
 }

@@ -84,6 +84,40 @@ static void dump_scores(struct txn *t, struct obj *o, struct buf *out)
     txn_cursor_close(&c);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names and values, which come in no order, sorted. */
+static void dump_elements(struct txn *t, struct obj *o, struct buf *out)
+{
+    char **texts = calloc(o->count, sizeof *texts);
+    struct element_walk w;
+    size_t n = 0;
+
+    ck_assert(texts != NULL);
+    ck_assert_int_eq(element_walk_begin(t, o, &w), OK);
+    while (element_walk_next(&w) == OK) {
+        struct buf text = {0};
+
+        buf_append_slice(&text, w.name);
+        buf_append_byte(&text, '=');
+        for (size_t i = 0; i < w.value.size; i++)
+            buf_append_format(&text, o->type == OBJ_ZSET ? "%02x" : "%c", w.value.data[i]);
+        buf_append(&text, " ", 2); /* and the end of the string */
+        ck_assert_uint_lt(n, o->count);
+        texts[n++] = (char *)text.data;
+    }
+    element_walk_end(&w);
+    qsort(texts, n, sizeof *texts, by_text);
+    for (size_t i = 0; i < n; i++) {
+        buf_append(out, texts[i], strlen(texts[i]));
+        free(texts[i]);
+    }
+    free(texts);
+}
+
 /* The whole value of a key as text, type and form in front; "" if it is absent. */
 static void dump(unsigned db, const char *key, struct buf *out)
 {
@@ -97,7 +131,6 @@ static void dump(unsigned db, const char *key, struct buf *out)
     if (txn_read(t, S(key), OBJ_ANY, &o) == OK) {
         struct buf scratch = {0};
         struct list_walk l;
-        struct element_walk w;
         struct slice value;
 
         buf_append_format(out, "%s %d %llu %lld %s:", keyspace_type_name(o->type), o->form,
@@ -114,14 +147,7 @@ static void dump(unsigned db, const char *key, struct buf *out)
             }
             list_walk_end(&l);
         } else {
-            ck_assert_int_eq(element_walk_begin(t, o, &w), OK);
-            while (element_walk_next(&w) == OK) {
-                buf_append_slice(out, w.name);
-                buf_append_byte(out, '=');
-                buf_append_slice(out, w.value);
-                buf_append_byte(out, ' ');
-            }
-            element_walk_end(&w);
+            dump_elements(t, o, out);
         }
         if (o->type == OBJ_ZSET && o->form == OBJ_BIG)
             dump_scores(t, o, out);
