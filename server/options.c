@@ -50,9 +50,10 @@ static uint64_t clients_memory(struct config *c)
 
     if (limit >= 0)
         return (uint64_t)limit;
+    if (config_int(c, "maxmemory") > 0)
+        return (uint64_t)config_int(c, "maxmemory") / 100 * (uint64_t)-limit;
     sysinfo(&machine);
-    return node_memory_split((uint64_t)config_int(c, "maxmemory"), (uint64_t)machine.totalram * machine.mem_unit).total / 100 *
-           (uint64_t)-limit;
+    return node_memory_split(0, (uint64_t)machine.totalram * machine.mem_unit).total / 100 * (uint64_t)-limit;
 }
 
 struct client_limits options_limits(struct config *c)

@@ -319,6 +319,13 @@ void conn_append(struct conn *c, struct slice bytes)
         worker_flush_later(c->worker, c);
 }
 
+/* maxmemory-clients: a client that is too large alone goes at once; all together are looked at by a tick. */
+static void evict_if_large(struct conn *c, uint64_t bytes)
+{
+    if (bytes > c->worker->limits.memory_bytes_max)
+        (void)clients_evict(c->worker->clients);
+}
+
 /* ---- Requests ---- */
 
 static void note(struct conn *c)
@@ -332,16 +339,20 @@ static void note(struct conn *c)
     STORE(client->multi, s->multi.open ? (int)s->multi.count : -1);
     STORE(client->watched, (unsigned)s->multi.watch_count);
     STORE(client->output_bytes, output_pending(c));
-    if (__builtin_expect(s->multi.open, 0))
+    if (__builtin_expect(s->multi.open || s->multi.watch_count > 0, 0))
         STORE(client->multi_bytes, multi_memory(&s->multi));
+    else if (__builtin_expect(LOAD(client->multi_bytes) != 0, 0))
+        STORE(client->multi_bytes, 0);
+    if (__builtin_expect(c->worker->limits.memory_bytes_max != 0, 0))
+        evict_if_large(c, LOAD(client->multi_bytes) + output_pending(c));
 }
 
 static void note_query(struct conn *c)
 {
     STORE(c->client->query_bytes, c->query.size - c->query_at);
     STORE(c->client->query_free, c->query.capacity - c->query.size);
-    if (__builtin_expect(c->worker->limits.memory_bytes_max != 0, 0) && c->query.capacity > c->worker->limits.memory_bytes_max)
-        (void)clients_evict(c->worker->clients); /* at once; all together are looked at by a tick */
+    if (__builtin_expect(c->worker->limits.memory_bytes_max != 0, 0))
+        evict_if_large(c, c->query.capacity);
 }
 
 /* Somebody talks HTTP to us: perhaps a browser was made to. */

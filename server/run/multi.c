@@ -61,7 +61,7 @@ void multi_unwatch(struct multi *m)
 {
     for (size_t i = 0; i < m->watch_count; i++)
         free(m->watches[i].key);
-    m->watch_count = 0;
+    m->watch_count = m->watch_bytes = 0;
 }
 
 void multi_clear(struct multi *m, bool unwatch)
@@ -89,11 +89,7 @@ void multi_fini(struct multi *m)
 
 size_t multi_memory(const struct multi *m)
 {
-    size_t bytes = m->bytes.capacity + m->capacity * sizeof *m->commands + m->word_capacity * sizeof *m->words;
-
-    for (size_t i = 0; i < m->watch_count; i++)
-        bytes += sizeof *m->watches + m->watches[i].key_size;
-    return bytes;
+    return m->bytes.capacity + m->capacity * sizeof *m->commands + m->word_capacity * sizeof *m->words + m->watch_bytes;
 }
 
 enum err multi_watch(struct multi *m, struct txn *t, struct slice key)
@@ -111,6 +107,7 @@ enum err multi_watch(struct multi *m, struct txn *t, struct slice key)
         return e;
     m->watches = grown(m->watches, &m->watch_capacity, m->watch_count + 1, sizeof *m->watches);
     w = &m->watches[m->watch_count++];
+    m->watch_bytes += sizeof *m->watches + key.size;
     *w = (struct multi_watch){.db = db, .present = o != NULL, .last_change = o != NULL ? o->last_change : 0,
                               .key_size = key.size, .key = malloc(key.size + 1)};
     check(w->key != NULL);

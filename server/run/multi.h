@@ -40,7 +40,7 @@ struct multi {
     size_t word_count, word_capacity;
     struct multi_word *words;
     struct buf bytes;
-    size_t watch_count, watch_capacity;
+    size_t watch_count, watch_capacity, watch_bytes;
     struct multi_watch *watches;
 };
 
