@@ -50,18 +50,26 @@ static void flags_put(struct buf *out, const struct client_snapshot *s)
         buf_append_byte(out, 'N');
 }
 
-static void line_put(struct buf *out, const struct client_snapshot *s)
+/* The request that asks is in memory too: Redis tells it as part of the caller's query buffer and arguments. */
+static void line_put(struct call *c, const struct client_snapshot *s)
 {
+    struct buf *out = c->scratch;
+    bool own = s->id == client_id(c->session->client);
+    size_t words = 0;
+
+    for (size_t i = 0; own && i < c->argc; i++)
+        words += c->argv[i].size;
     buf_append_format(out,
                       "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=", (unsigned long long)s->id,
                       s->address, s->local_address, s->fd, s->name, (long long)s->age_s, (long long)s->idle_s);
     flags_put(out, s);
     buf_append_format(
         out,
-        " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu qbuf-free=%llu argv-mem=0 multi-mem=%llu rbs=0 rbp=0"
+        " db=%u sub=%u psub=%u ssub=%u multi=%d qbuf=%llu qbuf-free=%llu argv-mem=%zu multi-mem=%llu rbs=0 rbp=0"
         " obl=0 oll=0 omem=%llu tot-mem=%llu events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-        s->db, s->subscriptions, s->patterns, s->shard_subscriptions, s->multi, (unsigned long long)s->query_bytes,
-        (unsigned long long)s->query_free, (unsigned long long)s->multi_bytes, (unsigned long long)s->output_bytes,
+        s->db, s->subscriptions, s->patterns, s->shard_subscriptions, s->multi,
+        (unsigned long long)s->query_bytes + (own ? c->raw.size : 0), (unsigned long long)s->query_free, words,
+        (unsigned long long)(s->multi >= 0 ? s->multi_bytes : 0), (unsigned long long)s->output_bytes,
         (unsigned long long)s->memory, s->command != NULL ? s->command : "NULL", s->user, s->protocol, s->library_name,
         s->library_version);
     buf_append_byte(out, '\n');
@@ -74,7 +82,7 @@ static enum err info(struct call *c) /* CLIENT INFO */
     TRY(need_client(c));
     if (clients_look(clients_of(c), client_id(c->session->client), &s) != OK)
         return reply_error(c, "ERR No such client");
-    line_put(c->scratch, &s);
+    line_put(c, &s);
     client_snapshot_free(&s);
     return reply_verbatim(c, buf_slice(c->scratch));
 }
@@ -106,7 +114,7 @@ static enum err unknown_type(struct call *c, struct slice word)
 }
 
 struct listing {
-    struct buf *out;
+    struct call *call;
     unsigned kinds; /* 0: all */
 };
 
@@ -115,7 +123,7 @@ static void list_one(void *context, const struct client_snapshot *s)
     struct listing *l = context;
 
     if (l->kinds == 0 || (l->kinds & s->kind) != 0)
-        line_put(l->out, s);
+        line_put(l->call, s);
 }
 
 static enum err list_ids(struct call *c) /* CLIENT LIST ID id [id ...] */
@@ -127,7 +135,7 @@ static enum err list_ids(struct call *c) /* CLIENT LIST ID id [id ...] */
         if (!num_parse_i64(c->argv[i], &id))
             return reply_error(c, "ERR Invalid client ID");
         if (id > 0 && clients_look(clients_of(c), (uint64_t)id, &s) == OK) {
-            line_put(c->scratch, &s);
+            line_put(c, &s);
             client_snapshot_free(&s);
         }
     }
@@ -136,7 +144,7 @@ static enum err list_ids(struct call *c) /* CLIENT LIST ID id [id ...] */
 
 static enum err list(struct call *c) /* CLIENT LIST [TYPE type] [ID id [id ...]] */
 {
-    struct listing l = {.out = c->scratch};
+    struct listing l = {.call = c};
     enum client_kind kind;
 
     if (c->argc > 3 && slice_is(c->argv[2], "ID"))

@@ -21,7 +21,7 @@ enum { CHANGES_MAX = 256 };
 /* ---- GET ---- */
 
 /* A name without pattern characters is given back as it was asked for, a pattern's finds as the table has them. */
-static bool wanted(const struct call *c, const char *name, struct slice *shown)
+static bool wanted(const struct call *c, const char *name, bool by_pattern, struct slice *shown)
 {
     for (size_t i = 2; i < c->argc; i++) {
         struct slice pattern = c->argv[i];
@@ -29,7 +29,7 @@ static bool wanted(const struct call *c, const char *name, struct slice *shown)
 
         for (size_t k = 0; k < pattern.size; k++)
             plain = plain && strchr("*?[\\", pattern.data[k]) == NULL;
-        if (plain ? slice_is(pattern, name) : glob_match(pattern, slice_str(name), true)) {
+        if (plain ? slice_is(pattern, name) : by_pattern && glob_match(pattern, slice_str(name), true)) {
             *shown = plain ? pattern : slice_str(name);
             return true;
         }
@@ -50,15 +50,16 @@ static enum err config_get(struct call *c) /* CONFIG GET pattern [pattern ...] *
     size_t mark = reply_defer(c), pairs = 0;
 
     for (size_t i = 0; i < option_count; i++) {
+        bool listed = (option_table[i].flags & OPTION_UNLISTED) == 0;
         struct slice name;
 
         if ((option_table[i].flags & OPTION_HIDDEN) != 0)
             continue;
-        if (wanted(c, option_table[i].name, &name)) {
+        if (wanted(c, option_table[i].name, listed, &name)) {
             show(c, i, name);
             pairs++;
         }
-        if (option_table[i].alias != NULL && wanted(c, option_table[i].alias, &name)) {
+        if (option_table[i].alias != NULL && wanted(c, option_table[i].alias, listed, &name)) {
             show(c, i, name);
             pairs++;
         }

@@ -32,6 +32,7 @@ enum option_flag {
     OPTION_MANY = 8,       /* may stand several times in a file; each adds a line of words (rename-command, user) */
     OPTION_PROTECTED = 16, /* needs enable-protected-configs */
     OPTION_HIDDEN = 32,    /* not an option for CONFIG GET and SET */
+    OPTION_UNLISTED = 64,  /* CONFIG GET tells it by its whole name only */
 };
 
 /*

@@ -129,3 +129,13 @@ def _():
             c.must("PING")
             true(int(_info(c, "eventloop_cycles")) > before, "turns are counted")
             wait_until(lambda: int(_info(c, "instantaneous_eventloop_cycles_per_sec")) > 0, 5, "and their rate")
+
+
+@test("CLIENT LIST counts the request that asks; some options are told by their whole name only")
+def _():
+    with Server() as server, server.connect() as c:
+        line = c.must("CLIENT", "LIST").decode()
+        true(" qbuf=26 " in line and " argv-mem=10 " in line and " multi-mem=0 " in line, line)
+        every = c.must("CONFIG", "GET", "*")
+        true(b"key-load-delay" not in every and b"maxmemory" in every, "key-load-delay is not listed")
+        equal(c.must("CONFIG", "GET", "key-load-delay"), [b"key-load-delay", b"0"])
