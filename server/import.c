@@ -257,6 +257,14 @@ void import_free(struct import *i)
     free(i);
 }
 
+void import_figures(const struct import *i, uint64_t *keys, uint64_t *expired)
+{
+    if (i == NULL)
+        return;
+    *keys = i->keys;
+    *expired = i->expired;
+}
+
 /* ---- Running ---- */
 
 enum err import_progress(struct import *i, uint64_t keys, uint64_t bytes)
@@ -319,6 +327,7 @@ static enum err load_base(struct import *i, struct node *n, const struct import_
     TRY(import_open(i, f));
     e = rdb_load(&options, &i->rest, &figures);
     i->keys = figures.keys;
+    i->expired = figures.expired;
     if (e != OK)
         return e;
     i->taken = figures.bytes;

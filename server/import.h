@@ -12,6 +12,8 @@
 #ifndef CAIRN_SERVER_IMPORT_H
 #define CAIRN_SERVER_IMPORT_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct import;
@@ -27,6 +29,9 @@ enum err import_base(struct import *i, struct node *n) WARN_UNUSED;
 
 /* The commands of an append-only file, after set_start; then everything is made durable and the mark goes. */
 enum err import_rest(struct import *i, struct node *n) WARN_UNUSED;
+
+/* Keys that the RDB part brought, and those that it left out because their time had passed. */
+void import_figures(const struct import *i, uint64_t *keys, uint64_t *expired);
 
 void import_free(struct import *i);
 

@@ -24,7 +24,7 @@ struct import {
     int fd;                    /* of the current one; -1: none */
     struct buf rest;           /* of the current one: read behind its RDB part, not looked at yet */
     uint64_t taken;            /* bytes of its RDB part */
-    uint64_t keys, commands;
+    uint64_t keys, expired, commands;
     msec_t began_ms, logged_ms;
 };
 

@@ -360,6 +360,13 @@ bool node_loading(const struct node *n, struct node_loading *out)
     return true;
 }
 
+void node_imported(const struct node *n, uint64_t *keys, uint64_t *expired)
+{
+    *keys = *expired = 0;
+    if (!node_loading(n, NULL))
+        import_figures(n->import, keys, expired);
+}
+
 static enum err recover(struct node *n)
 {
     struct recovery_figures figures = {0};

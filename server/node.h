@@ -131,6 +131,10 @@ struct node_loading {
 };
 bool node_loading(const struct node *n, struct node_loading *out); /* out may be NULL */
 
+/* What the start took over from Redis (server/import.h): keys of an RDB part, and those left out because their time had passed. Not
+ * while it loads. */
+void node_imported(const struct node *n, uint64_t *keys, uint64_t *expired);
+
 enum shutdown_how { SHUTDOWN_DEFAULT = 0, SHUTDOWN_NOSAVE = 1, SHUTDOWN_SAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };
 
 /* Asks the main thread for a clean stop: returns at once. Any thread. */

@@ -9,6 +9,7 @@
 enum {
     RDB_VERSION = 10,     /* written: Redis 7.0 and everything after it reads it */
     RDB_VERSION_MAX = 11, /* read: Redis 7.2 */
+    RDB_FILE_VERSION_MAX = 12, /* of files: Redis 7.4 and 8.0 differ by types that are refused by name */
     RDB_MAGIC_BYTES = 9,  /* "REDIS" and four digits */
 };
 

@@ -1,6 +1,7 @@
 /*
  * rdb_load.h - an RDB file into a working set that holds none of its keys: the first start with a file of Redis, and what a
- * replica gets from its primary.
+ * replica gets from its primary. The set may not be started yet (set_start), and nothing in it may be newer than the position: counts
+ * of a slot that are known through `lsn` already are not added to.
  *
  * Nothing is logged: every key is stamped with one log position, as if the whole file had been one effect there. The caller
  * makes the result durable (set_drain) and begins again with an empty set after a failure or a crash. Big collections are

@@ -116,6 +116,8 @@ enum err rdb_object_dump(struct txn *t, struct obj *o, bool compress, struct buf
     struct rdb_output bytes;
     enum err e;
 
+    if (o->type > OBJ_HASH)
+        return err_set(ERR_INVALID, "a value of type %d cannot be dumped", o->type);
     rdb_output_init(&bytes, NULL, NULL, compress);
     rdb_put_byte(&bytes, (uint8_t)rdb_encode_type(&v));
     e = dump_value(t, o, &v, &bytes);

@@ -14,7 +14,8 @@
 
 enum { RDB_FOOTER_BYTES = 10 };
 
-/* Appends the payload of o, which txn_read or txn_peek found. ERR_COLD as walks of its type do; out is then as it was. */
+/* Appends the payload of o, which txn_read or txn_peek found. ERR_COLD as walks of its type do, ERR_INVALID: a
+ * type that the format does not carry yet; out is then as it was. */
 enum err rdb_object_dump(struct txn *t, struct obj *o, bool compress, struct buf *out) WARN_UNUSED;
 
 /* Puts the footer behind what `out` holds from byte `from` on. */

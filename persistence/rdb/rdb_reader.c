@@ -71,8 +71,9 @@ static enum err read_magic(struct rdb_reader *r)
             return err_set(ERR_CORRUPT, "offset %d: not an RDB file", i);
         version = version * 10 + (magic[i] - '0');
     }
-    if (version < 1 || version > RDB_VERSION_MAX)
-        return err_set(ERR_INVALID, "RDB version %d is not taken (1 to %d are)", (int)version, RDB_VERSION_MAX);
+    if (version < 1 || version > RDB_FILE_VERSION_MAX)
+        return err_set(ERR_INVALID, "RDB version %d is not taken (1 to %d are)", (int)version,
+                       RDB_FILE_VERSION_MAX);
     r->version = (unsigned)version;
     r->begun = true;
     return OK;

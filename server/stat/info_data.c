@@ -14,8 +14,11 @@
 
 /* ---- Persistence ---- */
 
-static void saves(const struct save_figures *s, struct buf *out)
+static void saves(const struct node *n, const struct save_figures *s, struct buf *out)
 {
+    uint64_t loaded, expired;
+
+    node_imported(n, &loaded, &expired);
     info_number(out, "rdb_changes_since_last_save", s->changes);
     info_number(out, "rdb_bgsave_in_progress", s->background);
     LINE(out, "rdb_last_save_time:%lld", (long long)s->last_s);
@@ -24,8 +27,8 @@ static void saves(const struct save_figures *s, struct buf *out)
     LINE(out, "rdb_current_bgsave_time_sec:%lld", (long long)(s->background ? s->running_s : -1));
     info_number(out, "rdb_saves", s->count);
     info_number(out, "rdb_last_cow_size", 0);
-    info_number(out, "rdb_last_load_keys_expired", 0);
-    info_number(out, "rdb_last_load_keys_loaded", 0);
+    info_number(out, "rdb_last_load_keys_expired", expired);
+    info_number(out, "rdb_last_load_keys_loaded", loaded);
 }
 
 static void loading(struct node *n, struct buf *out)
@@ -61,7 +64,7 @@ void info_persistence(struct node *n, struct buf *out)
     LINE(out, "current_fork_perc:0.00");
     info_number(out, "current_save_keys_processed", s.running ? s.keys : 0);
     info_number(out, "current_save_keys_total", s.running ? s.keys_total : 0);
-    saves(&s, out);
+    saves(n, &s, out);
     info_number(out, "aof_enabled", 1);
     info_number(out, "aof_rewrite_in_progress", s.checkpoint);
     info_number(out, "aof_rewrite_scheduled", 0);
@@ -150,7 +153,10 @@ void info_stats(struct node *n, struct buf *out)
     info_number(out, "client_query_buffer_limit_disconnections", f.query_limit_closes);
     info_number(out, "client_output_buffer_limit_disconnections", f.output_limit_closes);
     info_number(out, "eventloop_cycles", f.turns);
+    info_number(out, "eventloop_duration_sum", f.turns_ns / 1000);
+    info_number(out, "eventloop_duration_cmd_sum", stats_time_ns(node_stats(n)) / 1000);
     info_number(out, "instantaneous_eventloop_cycles_per_sec", w.turns_per_s);
+    info_number(out, "instantaneous_eventloop_duration_usec", w.turn_us);
 }
 
 /* ---- Replication: of a node without replicas; server/drive brings its own section ---- */

@@ -316,6 +316,8 @@ def imported(folder, wanted, restarts=1, **options):
             equal(int(server.info("keyspace").get("db0", "keys=0,").split(",")[0][5:]), len(wanted))
             c.must("SET", "written after the import", "v")
             wanted = dump.dump(c)
+        if "expired=" in open(server.log_path).read():
+            true(int(server.info("persistence")["rdb_last_load_keys_loaded"]) > 0, "rdb_last_load_keys_loaded")
         true("import: done" in open(server.log_path).read(), "the log does not tell of the import")
         true(not os.path.exists(os.path.join(folder, "cairn.import")), "the mark is still there")
         for _ in range(restarts):

@@ -343,6 +343,28 @@ START_TEST(rdb__reads_a_file_of_redis_in_pieces_of_any_size)
 }
 END_TEST
 
+START_TEST(rdb__takes_files_of_known_versions_only)
+{
+    static const struct {
+        const char *version;
+        enum err e;
+    } cases[] = {{"REDIS0001", ERR_NOT_FOUND}, {"REDIS0009", ERR_NOT_FOUND}, {"REDIS0012", ERR_NOT_FOUND},
+                 {"REDIS0013", ERR_INVALID},   {"REDIS0000", ERR_INVALID},   {"VALKEY080", ERR_INVALID},
+                 {"REDIS00x9", ERR_CORRUPT},   {"redis0009", ERR_CORRUPT}};
+    struct buf text;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char file[64];
+        /* a database, a key, the end, no checksum */
+        size_t size = (size_t)snprintf(file, sizeof file, "%s", cases[i].version);
+
+        memcpy(file + size, "\xfe\x00\x00\x01k\x01v\xff\0\0\0\0\0\0\0\0", 16);
+        ck_assert_msg(show_file(slice_of(file, size + 16), 64, &text) == cases[i].e, "%s", cases[i].version);
+        buf_free(&text);
+    }
+}
+END_TEST
+
 START_TEST(rdb__damaged_file_is_refused_with_its_offset)
 {
     struct buf file = from_hex(file_hex), text;
@@ -514,6 +536,7 @@ int main(void)
     tcase_add_test(c, rdb__refuses_payloads_that_no_server_writes);
     tcase_add_test(c, rdb__payload_with_a_wrong_checksum_or_a_newer_version_is_refused);
     tcase_add_test(c, rdb__reads_a_file_of_redis_in_pieces_of_any_size);
+    tcase_add_test(c, rdb__takes_files_of_known_versions_only);
     tcase_add_test(c, rdb__damaged_file_is_refused_with_its_offset);
     tcase_add_test(c, rdb__reads_back_what_it_wrote);
     tcase_add_test(c, rdb__long_string_goes_in_pieces);
