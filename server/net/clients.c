@@ -515,6 +515,7 @@ void clients_figures(struct clients *c, struct clients_figures *out)
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < c->worker_count; i++) {
         out->turns += RELAXED(c->workers[i]->turns);
+        out->turns_ns += RELAXED(c->workers[i]->turns_ns);
         out->user_us += RELAXED(c->workers[i]->user_us);
         out->system_us += RELAXED(c->workers[i]->system_us);
     }

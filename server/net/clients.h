@@ -164,7 +164,7 @@ struct clients_figures {
     uint64_t memory_normal, memory_replicas, output_longest, input_largest;
     uint64_t output_limit_closes, query_limit_closes, evicted;
     uint64_t blocked_timed;      /* of the blocked: those with a time limit */
-    uint64_t turns, user_us, system_us; /* of the workers' loops and threads */
+    uint64_t turns, turns_ns, user_us, system_us; /* of the workers' loops and threads */
 };
 void clients_figures(struct clients *c, struct clients_figures *out);
 void clients_figures_reset(struct clients *c); /* CONFIG RESETSTAT: the counters */

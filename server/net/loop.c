@@ -162,6 +162,7 @@ void worker_fresh(struct worker *w)
     if (w->fresh)
         return;
     w->fresh = true;
+    w->turn_began_ns = stats_clock_ns();
     w->x.now_ms = node_now(w->node);
     if (__builtin_expect(atomic_load_explicit(&w->clients->limits_version, memory_order_relaxed) != w->limits_version, 0)) {
         pthread_mutex_lock(&w->clients->lock);
@@ -211,6 +212,9 @@ static void flush(struct worker *w)
             conn_flush(c);
         }
     }
+    if (w->fresh)
+        atomic_store_explicit(&w->turns_ns, atomic_load_explicit(&w->turns_ns, memory_order_relaxed) + stats_clock_ns() -
+                                                w->turn_began_ns, memory_order_relaxed);
     w->fresh = false;
     w->x.end = 0;
 }

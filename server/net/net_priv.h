@@ -155,6 +155,7 @@ struct worker {
     struct conn *conns, *flush;
     size_t conn_count, away_count;
     bool fresh;    /* the time was read in this turn */
+    uint64_t turn_began_ns;
     bool stopping;
     struct client_limits limits;
     unsigned limits_version;
@@ -167,7 +168,7 @@ struct worker {
     size_t held_count;
 
     /* Written by the worker, read by anybody; relaxed */
-    _Atomic uint64_t turns, user_us, system_us; /* the thread's processor time, now and then */
+    _Atomic uint64_t turns, turns_ns, user_us, system_us; /* the thread's processor time, now and then */
 
     pthread_mutex_t inbox_lock; /* guards the inbox; a leaf */
     struct message *inbox, **inbox_tail;

@@ -190,6 +190,21 @@ uint64_t stats_calls(struct stats *s)
     return calls;
 }
 
+uint64_t stats_time_ns(struct stats *s)
+{
+    uint64_t sum = 0;
+    size_t shards = atomic_load(&s->shards);
+
+    for (size_t i = 0; i < shards; i++)
+        for (size_t j = 0; j < s->commands; j++)
+            sum += atomic_load_explicit(&s->shard[i]->commands[j].duration_ns, memory_order_relaxed);
+    pthread_mutex_lock(&s->lock);
+    for (size_t j = 0; s->zero != NULL && j < s->commands; j++)
+        sum -= s->zero[j].duration_ns;
+    pthread_mutex_unlock(&s->lock);
+    return sum;
+}
+
 void stats_error(struct stats *s, struct slice code)
 {
     size_t i = 0;

@@ -41,6 +41,7 @@ uint64_t stats_bucket_ns(size_t bucket);
 uint64_t stats_quantile_ns(const struct stats_command *c, double quantile);
 
 uint64_t stats_calls(struct stats *s);  /* all commands together */
+uint64_t stats_time_ns(struct stats *s); /* that they took together */
 uint64_t stats_errors(struct stats *s); /* error replies */
 
 typedef void stats_each_error(void *context, struct slice code, uint64_t count);

@@ -57,7 +57,7 @@ struct watch {
     _Atomic uint64_t memory_peak;
 
     pthread_mutex_t lock; /* guards the rest; a leaf */
-    struct rate commands, input, output, turns;
+    struct rate commands, input, output, turns, turns_ns;
     msec_t sampled_ms;
     struct set_figures zero;
 
@@ -119,6 +119,7 @@ static void tick(void *context, msec_t now_ms)
     pthread_mutex_lock(&w->lock);
     rate_sample(&w->commands, calls, now_ms - w->sampled_ms);
     rate_sample(&w->turns, f.turns, now_ms - w->sampled_ms);
+    rate_sample(&w->turns_ns, f.turns_ns, now_ms - w->sampled_ms);
     rate_sample(&w->input, f.received, now_ms - w->sampled_ms);
     rate_sample(&w->output, f.sent, now_ms - w->sampled_ms);
     w->sampled_ms = now_ms;
@@ -258,7 +259,7 @@ bool watch_section(const struct watch *w, const char *section, struct buf *out)
 void watch_reset(struct watch *w)
 {
     pthread_mutex_lock(&w->lock);
-    w->commands = w->input = w->output = w->turns = (struct rate){0};
+    w->commands = w->input = w->output = w->turns = w->turns_ns = (struct rate){0};
     set_figures(node_set(w->node), &w->zero);
     pthread_mutex_unlock(&w->lock);
 }
@@ -272,6 +273,7 @@ void watch_figures(struct watch *w, struct watch_figures *out)
     pthread_mutex_lock(&w->lock);
     out->ops_per_s = (uint64_t)rate_mean(&w->commands);
     out->turns_per_s = (uint64_t)rate_mean(&w->turns);
+    out->turn_us = out->turns_per_s == 0 ? 0 : (uint64_t)(rate_mean(&w->turns_ns) / 1000 / rate_mean(&w->turns));
     out->input_kb_per_s = rate_mean(&w->input) / 1024;
     out->output_kb_per_s = rate_mean(&w->output) / 1024;
     out->set.hits -= w->zero.hits;

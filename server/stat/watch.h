@@ -40,7 +40,7 @@ bool watch_section(const struct watch *w, const char *section, struct buf *out);
 void watch_reset(struct watch *w);
 
 struct watch_figures {
-    uint64_t ops_per_s, turns_per_s;
+    uint64_t ops_per_s, turns_per_s, turn_us; /* turn_us: what a turn takes */
     double input_kb_per_s, output_kb_per_s;
     uint64_t memory_peak, memory_at_start; /* bytes */
     struct set_figures set;                /* counters: since the last reset */

@@ -129,6 +129,9 @@ def _():
             c.must("PING")
             true(int(_info(c, "eventloop_cycles")) > before, "turns are counted")
             wait_until(lambda: int(_info(c, "instantaneous_eventloop_cycles_per_sec")) > 0, 5, "and their rate")
+            wait_until(lambda: int(_info(c, "instantaneous_eventloop_duration_usec")) > 0, 5, "and what one takes")
+            true(int(_info(c, "eventloop_duration_sum")) > 0, "the time of turns")
+            true(int(_info(c, "eventloop_duration_cmd_sum")) > 0, "the time of commands")
 
 
 @test("CLIENT LIST counts the request that asks; some options are told by their whole name only")
