@@ -1,0 +1,398 @@
+"""Replication: Cairn and Redis as primary and replica of each other, while random commands are written, through kill -9 of
+either side; roles, WAIT, gates, FAILOVER."""
+import os
+import random
+import subprocess
+import threading
+import time
+
+from harness import dump
+from harness.features import needs
+from harness.random_commands import Commands
+from harness.resp import ConnectionLost, plain
+from harness.runner import equal, test, true
+from harness.server import REDIS_CLI, Server, redis, subject_is_redis, temporary_folder, wait_until
+
+DATABASES = (0, 3)
+
+
+def seed_of(default):
+    seed = int(os.environ.get("CAIRN_SEED", default))
+    print(f"      CAIRN_SEED={seed}")
+    return seed
+
+
+def follow(replica, primary):
+    with replica.connect() as c:
+        c.must("REPLICAOF", "127.0.0.1", primary.port)
+    wait_linked(replica)
+
+
+def wait_linked(replica, seconds=60):
+    wait_until(lambda: replica.info("replication").get("master_link_status") == "up", seconds, "the replication link")
+
+
+def offset(server):
+    return int(server.info("replication")["master_repl_offset"])
+
+
+def wait_caught_up(replica, primary, seconds=60):
+    """The primary is quiet: the replica has every byte."""
+    def caught_up():
+        return offset(replica) == offset(primary)
+    wait_until(caught_up, seconds, "the replica's offset to reach its primary's")
+
+
+def same_data(replica, primary):
+    time.sleep(0.1)                           # keys that live for less than that are gone, here and there
+    wait_caught_up(replica, primary)
+    with replica.connect() as a, primary.connect() as b:
+        for db in DATABASES:
+            a.must("SELECT", db)
+            b.must("SELECT", db)
+            found = dump.differences(dump.dump(a), dump.dump(b))
+            if found:
+                raise AssertionError(f"database {db}:\n" + "\n".join(found))
+
+
+class Writer(threading.Thread):
+    """Random commands of all types, MULTI/EXEC, several databases, expiries, until told to stop."""
+
+    def __init__(self, server, seed, flushes=True):
+        super().__init__(daemon=True)
+        self.server, self.rng, self.flushes = server, random.Random(seed), flushes
+        self.done, self.count, self.error = threading.Event(), 0, None
+
+    def batch(self, commands):
+        words = [commands.next_command()[0] for _ in range(self.rng.randrange(1, 40))]
+        r = self.rng.random()
+        if r < 0.2:
+            words = [["MULTI"]] + words + [["EXEC"]]
+        elif r < 0.25:
+            words = [["SELECT", self.rng.choice(DATABASES)]] + words
+        elif r < 0.26 and self.flushes:
+            words.append(["FLUSHDB"] if self.rng.random() < 0.8 else ["FLUSHALL"])
+        elif r < 0.27 and self.flushes:
+            words.append(["SWAPDB", *DATABASES])
+        elif r < 0.35:
+            words.append(["SET", f"soon:{self.rng.randrange(20)}", "v", "PX", self.rng.randrange(1, 60)])
+        return words
+
+    def run(self):
+        commands = Commands(self.rng)
+        try:
+            with self.server.connect() as c:
+                while not self.done.is_set():
+                    words = self.batch(commands)
+                    c.pipeline(words)
+                    self.count += len(words)
+        except (OSError, ConnectionLost):
+            pass                              # the server was killed
+        except Exception as e:                # pylint: disable=broad-except
+            self.error = e
+
+    def stop(self):
+        self.done.set()
+        self.join()
+        if self.error:
+            raise self.error
+
+
+def write_for(server, seconds, seed):
+    w = Writer(server, seed)
+    w.start()
+    time.sleep(seconds)
+    w.stop()
+    true(w.count > 100, "something was written")
+
+
+def a_pair(primary, replica, seed):
+    """A whole copy while writes go on, then the stream; then the data is the same."""
+    write_for(primary, 1, seed)
+    w = Writer(primary, seed + 1)
+    w.start()
+    follow(replica, primary)
+    time.sleep(3)
+    w.stop()
+    same_data(replica, primary)
+
+
+@test("a Cairn replica of a Cairn primary has the same data, through kill -9 of either side", seconds=180)
+def _():
+    needs("replication")
+    seed = seed_of(1)
+    with Server() as primary, Server() as replica:
+        a_pair(primary, replica, seed)
+        for turn, victim in enumerate((replica, primary, replica, primary)):
+            before = primary.info("stats")
+            w = Writer(primary, seed + 10 + turn)
+            w.start()
+            time.sleep(0.7)
+            if victim is replica:
+                replica.restart(kill=True, replicaof=["127.0.0.1", primary.port])
+                time.sleep(0.7)
+                w.stop()
+            else:
+                primary.restart(kill=True)
+                w.stop()
+                before = {"sync_full": 0, "sync_partial_ok": 0}
+                write_for(primary, 0.5, seed + 20 + turn)
+            wait_linked(replica)
+            same_data(replica, primary)
+            after = primary.info("stats")
+            equal(int(after["sync_full"]), int(before["sync_full"]), "whole copies")
+            true(int(after["sync_partial_ok"]) > int(before["sync_partial_ok"]), "the replica has continued")
+
+
+@test("a Cairn replica of a Redis primary has the same data, through kill -9 of the replica", seconds=180)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return
+    seed = seed_of(2)
+    with redis(repl_diskless_sync_delay=0, repl_backlog_size="64mb") as primary, Server() as replica:
+        a_pair(primary, replica, seed)
+        for turn in range(3):
+            w = Writer(primary, seed + 10 + turn)
+            w.start()
+            time.sleep(0.7)
+            replica.restart(kill=True, replicaof=["127.0.0.1", primary.port])
+            time.sleep(0.7)
+            w.stop()
+            wait_linked(replica)
+            same_data(replica, primary)
+        equal(primary.info("stats")["sync_full"], "1", "whole copies")
+        equal(primary.info("stats")["sync_partial_ok"], "3", "continuations")
+
+
+@test("a Redis replica of a Cairn primary has the same data, through kill -9 of the primary", seconds=180)
+def _():
+    needs("replication")
+    seed = seed_of(3)
+    with Server() as primary, redis() as replica:
+        a_pair(primary, replica, seed)
+        for turn in range(2):
+            w = Writer(primary, seed + 10 + turn)
+            w.start()
+            time.sleep(0.7)
+            primary.restart(kill=True)
+            w.stop()
+            write_for(primary, 0.5, seed + 20 + turn)
+            wait_linked(replica)
+            same_data(replica, primary)
+            equal(primary.info("stats")["sync_full"], "0", "whole copies")
+            equal(primary.info("stats")["sync_partial_ok"], "1", "continuations")
+
+
+@test("a chain of Redis, Cairn, Cairn and Redis has one history and one offset", seconds=120)
+def _():
+    needs("replication")
+    seed = seed_of(4)
+    with redis(repl_diskless_sync_delay=0) as first, Server() as second, Server() as third, redis() as fourth:
+        write_for(first, 0.5, seed)
+        follow(second, first)
+        follow(third, second)
+        follow(fourth, third)
+        write_for(first, 1.5, seed + 1)
+        for replica in (second, third, fourth):
+            same_data(replica, first)
+        ids = {s.info("replication")["master_replid"] for s in (first, second, third, fourth)}
+        equal(len(ids), 1, "histories")
+
+
+@test("a promoted replica goes on with the offset, and the others follow it without a copy", seconds=120)
+def _():
+    needs("replication")
+    seed = seed_of(5)
+    with Server() as first, Server() as second, Server() as third:
+        a_pair(first, second, seed)
+        follow(third, first)
+        wait_caught_up(third, first)
+        wait_caught_up(second, first)
+        old = first.info("replication")
+        with second.connect() as c:
+            c.must("REPLICAOF", "NO", "ONE")
+            c.must("SET", "promoted", "yes")
+        new = second.info("replication")
+        equal(new["role"], "master")
+        equal(new["master_replid2"], old["master_replid"], "the former history")
+        equal(int(new["second_repl_offset"]), int(old["master_repl_offset"]) + 1, "where it ends")
+        for other in (first, third):
+            follow(other, second)
+            same_data(other, second)
+        equal(second.info("stats")["sync_full"], "0", "whole copies")
+        # The demoted one wrote something that the others never saw: it copies everything.
+        with third.connect() as c:
+            c.must("REPLICAOF", "NO", "ONE")
+            c.must("SET", "lost", "yes")
+        follow(third, second)
+        same_data(third, second)
+        with third.connect() as c:
+            equal(plain(c.command("GET", "lost")), None, "a write on another branch")
+
+
+@test("a replica that starts without being one any more begins a history of its own", seconds=60)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        follow(replica, primary)
+        with primary.connect() as c:
+            c.must("SET", "a", 1)
+        wait_caught_up(replica, primary)
+        replid = primary.info("replication")["master_replid"]
+        replica.restart(kill=True)
+        info = replica.info("replication")
+        equal(info["role"], "master")
+        true(info["master_replid"] != replid, "another history")
+        equal(info["master_replid2"], replid, "its ancestor")
+
+
+@test("a replica serves its old data until a whole copy is in place, and keeps it when the copy breaks off", seconds=120)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        with replica.connect() as c:
+            c.must("SET", "old", "data")
+        with primary.connect() as c:
+            for i in range(100):
+                c.pipeline([("SET", f"k:{i}:{j}", "x" * 500) for j in range(500)])
+        with replica.connect() as c:
+            c.must("REPLICAOF", "127.0.0.1", primary.port)
+            seen = 0
+            while replica.info("replication")["master_link_status"] != "up":
+                size = c.must("DBSIZE")
+                if size == 1:
+                    seen += 1
+                    value = c.command("GET", "old")
+                    true(plain(value) in (b"data", None), "the old value")
+                else:
+                    true(size in (1, 50000), f"all or nothing, not {size} keys")
+            true(seen > 0, "the old data was seen during the copy")
+            equal(c.must("DBSIZE"), 50000)
+            equal(plain(c.command("GET", "old")), None)
+        # A copy that breaks off: kill -9 of the replica in the middle of another one.
+        with replica.connect() as c:
+            c.must("REPLICAOF", "NO", "ONE")
+            c.must("FLUSHALL")
+            c.must("SET", "old", "again")
+            c.must("REPLICAOF", "127.0.0.1", primary.port)
+        time.sleep(0.05)
+        primary.kill()
+        replica.restart(kill=True)
+        with replica.connect() as c:
+            true(c.must("DBSIZE") in (1, 50000), "old or new, whole")
+
+
+@test("ROLE, INFO, READONLY, MASTERDOWN, NOREPLICAS and CLIENT LIST tell about replication", seconds=90)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        follow(replica, primary)
+        wait_until(lambda: primary.info("replication").get("slave0", "").count("state=online"), 10, "an online replica")
+        with primary.connect() as p, replica.connect() as r:
+            p.must("SET", "a", 1)
+            equal(p.must("WAIT", 1, 2000), 1)
+            equal(plain(r.command("GET", "a")), b"1")
+            equal(r.command("SET", "a", 2)[1], b"READONLY You can't write against a read only replica.")
+            role = plain(p.command("ROLE"))
+            equal([role[0], role[2][0][:2]], [b"master", [b"127.0.0.1", str(replica.port).encode()]])
+            role = plain(r.command("ROLE"))
+            equal(role[:4], [b"slave", b"127.0.0.1", primary.port, b"connected"])
+            true(b" flags=S " in p.must("CLIENT", "LIST"), "the replica's flag in CLIENT LIST")
+            equal(p.must("REPLICAOF", "NO", "ONE"), b"OK")
+            equal(plain(r.command("REPLICAOF", "127.0.0.1", primary.port)), b"OK Already connected to specified master")
+            equal(r.command("REPLICAOF", "127.0.0.1", "99999")[1], b"ERR Invalid master port")
+            true(r.command("WAIT", 0, 0)[1].startswith(b"ERR WAIT cannot be used with replica instances."), "WAIT")
+            p.must("CONFIG", "SET", "min-replicas-to-write", 2)
+            equal(p.command("SET", "a", 2)[1], b"NOREPLICAS Not enough good replicas to write.")
+            p.must("CONFIG", "SET", "min-replicas-to-write", 1)
+            wait_until(lambda: p.command("SET", "a", 2)[0] == "+", 10, "a good replica")
+            r.must("CONFIG", "SET", "replica-serve-stale-data", "no")
+            primary.kill()
+            wait_until(lambda: r.command("GET", "a")[1] == b"MASTERDOWN Link with MASTER is down and "
+                       b"replica-serve-stale-data is set to 'no'.", 10, "MASTERDOWN")
+            equal(replica.info("replication")["master_link_status"], "down")
+
+
+@test("a replica hides expired keys and leaves them to its primary", seconds=60)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        follow(replica, primary)
+        with primary.connect() as p, replica.connect() as r:
+            p.must("SET", "soon", "v", "PX", 300)
+            equal(p.must("WAIT", 1, 2000), 1)
+            primary.process.send_signal(19)                      # SIGSTOP: it cannot delete the key
+            time.sleep(0.5)
+            equal(plain(r.command("GET", "soon")), None)
+            equal(r.must("EXISTS", "soon"), 0)
+            equal(r.must("DBSIZE"), 1)
+            primary.process.send_signal(18)                      # SIGCONT
+            wait_until(lambda: r.must("DBSIZE") == 0, 10, "the primary's DEL")
+
+
+@test("WAITAOF counts replicas that have the write on stable storage", seconds=60)
+def _():
+    needs("replication")
+    with Server() as primary, Server(appendfsync="always") as replica:
+        follow(replica, primary)
+        with primary.connect() as p:
+            p.must("SET", "a", 1)
+            equal(plain(p.command("WAITAOF", 1, 1, 3000)), [1, 1])
+            equal(plain(p.command("WAITAOF", 0, 2, 50))[1], 1)
+
+
+@test("FAILOVER exchanges the roles without losing a write", seconds=60)
+def _():
+    needs("replication")
+    with Server() as first, Server() as second:
+        follow(second, first)
+        with first.connect() as c:
+            equal(c.command("FAILOVER", "TO", "127.0.0.1", 1)[1], b"ERR FAILOVER target HOST and PORT is not a replica.")
+            equal(c.command("FAILOVER", "ABORT")[1], b"ERR No failover in progress.")
+            c.must("SET", "before", 1)
+            c.must("FAILOVER", "TO", "127.0.0.1", second.port, "TIMEOUT", 10000)
+        wait_until(lambda: second.info("replication")["role"] == "master", 10, "the new primary")
+        wait_until(lambda: first.info("replication")["master_failover_state"] == "no-failover", 10, "the failover's end")
+        wait_linked(first)
+        with second.connect() as c:
+            c.must("SET", "after", 1)
+        same_data(first, second)
+        equal(second.info("stats")["sync_full"], "0", "whole copies")
+
+
+@test("redis-cli --rdb and --replica work against a Cairn primary", seconds=60)
+def _():
+    needs("replication")
+    folder = temporary_folder()
+    with Server() as primary:
+        with primary.connect() as c:
+            c.pipeline([("SET", f"k:{i}", i) for i in range(1000)])
+        path = os.path.join(folder, "copy.rdb")
+        done = subprocess.run([REDIS_CLI, "-p", str(primary.port), "--rdb", path], capture_output=True, timeout=30, check=False)
+        equal(done.returncode, 0, done.stderr.decode())
+        with open(path, "rb") as f:
+            equal(f.read(5), b"REDIS")
+        listener = subprocess.Popen([REDIS_CLI, "-p", str(primary.port), "--replica"], stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: int(primary.info("replication")["connected_slaves"]) == 1, 10, "the listener")
+            time.sleep(0.5)
+            with primary.connect() as c:
+                c.must("SET", "heard", "yes")
+            time.sleep(0.5)
+        finally:
+            listener.kill()
+        true(b"heard" in listener.communicate(timeout=10)[0], "the write in the listener's output")
+
+
+@test("a replica logs in with masteruser and masterauth", seconds=60)
+def _():
+    needs("replication")
+    with Server(requirepass="secret") as primary, Server(masterauth="secret") as replica:
+        follow(replica, primary)
+        with primary.connect() as p:
+            p.must("SET", "a", 1)
+        wait_caught_up(replica, primary)
+        with replica.connect() as r:
+            equal(plain(r.command("GET", "a")), b"1")
