@@ -94,6 +94,7 @@ void options_cluster(struct config *c, struct cluster_config *out)
     copy_text(c, "cluster-announce-human-nodename", out->announce_human_nodename, sizeof out->announce_human_nodename);
     out->preferred_endpoint = (enum cluster_endpoint)config_int(c, "cluster-preferred-endpoint-type");
     out->node_timeout_ms = config_int(c, "cluster-node-timeout");
+    out->repl_ping_period_ms = (msec_t)config_int(c, "repl-ping-replica-period") * 1000;
     out->replica_validity_factor = (int)config_int(c, "cluster-replica-validity-factor");
     out->migration_barrier = (int)config_int(c, "cluster-migration-barrier");
     out->allow_replica_migration = config_bool(c, "cluster-allow-replica-migration");

@@ -17,8 +17,10 @@
 #include "persistence/vfs.h"
 #include "server/drive/bus.h"
 #include "server/drive/map_board.h"
+#include "server/drive/repl.h"
 #include "server/drive/route.h"
 #include "server/drive/slot_drop.h"
+#include "server/drive/write_hold.h"
 #include "server/net/clients.h"
 #include "server/node.h"
 
@@ -41,6 +43,8 @@ struct cluster_service {
     struct bus *bus;
     struct map_board *board;
     struct slot_drop *drop;
+    struct write_hold *hold;
+    struct repl *repl; /* NULL: this node cannot replicate */
     char *dir, *config_file;
     int lock_fd;
     msec_t wall_start_ms, monotonic_start_ms;
@@ -48,6 +52,7 @@ struct cluster_service {
     pthread_mutex_t lock;
     struct cluster *core;    /* Under lock */
     struct buf unsaved;      /* Under lock: nodes.conf that may wait; empty: nothing waits */
+    bool held;               /* Under lock: the hold on writes is complete, the log's end is final */
 };
 
 static msec_t clock_ms(clockid_t id)
@@ -121,10 +126,11 @@ static void obey(struct cluster_service *s, const struct cluster_action *a)
         flush_data(s);
         break;
     case CLUSTER_PAUSE:
+        s->held = false;
         if (a->until_ms != 0)
-            clients_pause(node_clients(s->node), CLIENT_PAUSE_WRITE, a->until_ms);
+            write_hold_begin(s->hold, a->until_ms);
         else
-            clients_unpause(node_clients(s->node));
+            write_hold_end(s->hold);
         break;
     case CLUSTER_LOG:
         log_event((enum log_level)a->level, "cluster: %s", a->text);
@@ -132,11 +138,37 @@ static void obey(struct cluster_service *s, const struct cluster_action *a)
     case CLUSTER_DELIVER: /* there are no subscribers on this node yet */
         break;
     case CLUSTER_REPLICATE:
+        repl_follow(s->repl, a->node, a->text, a->port);
+        break;
     case CLUSTER_PROMOTE:
-    case CLUSTER_OFFSET_WANTED: /* options.replication is off */
-        check(false);
+        repl_promote(s->repl);
+        break;
+    case CLUSTER_OFFSET_WANTED:
+        repl_want_offset(s->repl, a->offset);
         break;
     }
+}
+
+static struct cluster_actions step_core(struct cluster_service *s, const struct cluster_event *event)
+{
+    struct cluster_actions todo = cluster_step(s->core, event, now_of(s));
+
+    for (size_t i = 0; i < todo.count; i++)
+        obey(s, &todo.list[i]);
+    return todo;
+}
+
+/*
+ * Under lock: tells the core where this node's data stands. On a replica before everything else that happens, so that
+ * the core decides on what is true now: a vote that comes while a full copy begins must not elect this node.
+ */
+static void report(struct cluster_service *s)
+{
+    struct cluster_replication r;
+
+    repl_report(s->repl, &r);
+    r.paused = r.master == NULL && s->held && write_hold_active(s->hold);
+    (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &r});
 }
 
 void cluster_service_step(struct cluster_service *s, const struct cluster_event *event, struct cluster_reply *reply,
@@ -145,9 +177,10 @@ void cluster_service_step(struct cluster_service *s, const struct cluster_event 
     struct cluster_actions todo;
 
     pthread_mutex_lock(&s->lock);
-    todo = cluster_step(s->core, event, now_of(s));
-    for (size_t i = 0; i < todo.count; i++)
-        obey(s, &todo.list[i]);
+    if (s->repl != NULL && event->type != CLUSTER_EVENT_START &&
+        (event->type == CLUSTER_EVENT_TICK || node_is_replica(s->node)))
+        report(s);
+    todo = step_core(s, event);
     if (event->type == CLUSTER_EVENT_TICK && s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));
     if (reply != NULL) {
@@ -169,6 +202,16 @@ static void on_dropped(void *context, slot_t slot)
 {
     cluster_service_step(context, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1},
                          NULL, NULL);
+}
+
+static void on_held(void *context)
+{
+    struct cluster_service *s = context;
+
+    pthread_mutex_lock(&s->lock);
+    s->held = true;
+    report(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- Life ---- */
@@ -199,7 +242,8 @@ static uint64_t count_keys(void *context, slot_t slot)
 static enum err core_open(struct cluster_service *s, const struct cluster_service_options *options)
 {
     struct cluster_options core = {.config = options->config,
-                                   .keys = {count_keys, node_set(s->node)}};
+                                   .keys = {count_keys, node_set(s->node)},
+                                   .replication = s->repl != NULL};
     struct buf conf = {0};
     enum err e = atomic_file_read(vfs_posix(), s->dir, s->config_file, NODES_CONF_BYTES_MAX, &conf);
 
@@ -226,6 +270,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
 
     check(s != NULL);
     s->node = options->node;
+    s->repl = node_replication(options->node);
     s->dir = strdup(options->dir);
     s->config_file = strdup(options->config_file);
     s->lock_fd = -1;
@@ -243,6 +288,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
     }
     s->drop = slot_drop_new(&(struct slot_drop_options){.set = node_set(s->node), .journal = node_journal(s->node),
                                                         .dropped = on_dropped, .context = s});
+    s->hold = write_hold_new(s->node, on_held, s);
     publish(s);
     node_set_route(s->node, route_gate, s);
     *out = s;
@@ -259,11 +305,13 @@ void cluster_service_close(struct cluster_service *s)
 {
     if (s == NULL)
         return;
-    slot_drop_stop(s->drop); /* it steps the core, which speaks to the bus */
+    slot_drop_stop(s->drop); /* they step the core, which speaks to the bus */
+    write_hold_stop(s->hold);
     bus_close(s->bus);
     if (s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));
     slot_drop_free(s->drop);
+    write_hold_free(s->hold);
     cluster_free(s->core);
     map_board_free(s->board);
     if (s->lock_fd >= 0)
@@ -282,6 +330,11 @@ void cluster_service_read(struct cluster_service *s, cluster_service_reader *rea
     pthread_mutex_lock(&s->lock);
     read(context, s->core);
     pthread_mutex_unlock(&s->lock);
+}
+
+bool cluster_service_writes_held(const struct cluster_service *s)
+{
+    return write_hold_active(s->hold);
 }
 
 const struct cluster_map *cluster_service_map(struct cluster_service *s)

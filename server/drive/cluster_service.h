@@ -51,6 +51,9 @@ void cluster_service_read(struct cluster_service *s, cluster_service_reader *rea
 const struct cluster_map *cluster_service_map(struct cluster_service *s);
 void cluster_service_map_done(struct cluster_service *s);
 
+/* A planned failover holds writes back: none may begin (write_hold.h). Any thread. */
+bool cluster_service_writes_held(const struct cluster_service *s);
+
 /* CONFIG SET of a cluster-* directive. */
 void cluster_service_configure(struct cluster_service *s, const struct cluster_config *config, uint64_t send_buffer_max);
 

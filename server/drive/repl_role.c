@@ -163,9 +163,13 @@ void repl_follow(struct repl *r, const char *node_id, const char *ip, uint16_t p
 {
     bool already = false;
 
-    pthread_mutex_lock(&r->link_lock);
-    snprintf(r->primary_id, sizeof r->primary_id, "%s", node_id);
-    pthread_mutex_unlock(&r->link_lock);
+    if (strcmp(r->primary_id, node_id) != 0) { /* only we write it, one at a time */
+        repl_link_halt(r);
+        pthread_mutex_lock(&r->link_lock);
+        atomic_store(&r->whole, false); /* until that node takes us as one that has its data, or gives us a copy */
+        snprintf(r->primary_id, sizeof r->primary_id, "%s", node_id);
+        pthread_mutex_unlock(&r->link_lock);
+    }
     must(repl_become_replica(r, ip, port, &already), "following a primary");
 }
 
