@@ -25,6 +25,8 @@
 #include "server/net/clients.h"
 #include "server/node.h"
 #include "server/run/session.h"
+#include "server/stat/save.h"
+#include "server/stat/watch.h"
 
 enum { KEYS_PAGE = 1000, POPULATE_MAX = 100000000 };
 
@@ -121,13 +123,27 @@ static enum err debug_flush_store(struct call *c) /* DEBUG FLUSH-STORE: memtable
 }
 
 /* What Redis does by a dump and a load: afterwards every value comes from the disk. */
-static enum err debug_reload(struct call *c) /* DEBUG RELOAD, DEBUG LOADAOF */
+static enum err debug_loadaof(struct call *c) /* DEBUG LOADAOF */
 {
-    if (c->argc > 2)
-        return reply_error(c, "ERR DEBUG RELOAD takes no options here: there is no RDB file to load");
     TRY(set_drain(node_set(c->node)));
     set_evict_all(node_set(c->node));
     return reply_ok(c);
+}
+
+/* The same, and the RDB file is written as by SAVE. It is not what is loaded: the data are there already. */
+static enum err debug_reload(struct call *c) /* DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE] */
+{
+    bool save = true;
+
+    for (size_t i = 2; i < c->argc; i++) {
+        if (slice_is(c->argv[i], "NOSAVE"))
+            save = false;
+        else if (!slice_is(c->argv[i], "MERGE") && !slice_is(c->argv[i], "NOFLUSH"))
+            return reply_error(c, "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.");
+    }
+    if (save && save_now(watch_save(node_watch(c->node))) != OK)
+        return reply_error(c, "ERR Error trying to save the DB, check server logs");
+    return debug_loadaof(c);
 }
 
 /* ---- Looking at keys ---- */
@@ -474,7 +490,7 @@ static const struct {
     {"EVICT", 2, 2, debug_evict},
     {"FLUSH-STORE", 2, 2, debug_flush_store},
     {"RELOAD", 2, SIZE_MAX, debug_reload},
-    {"LOADAOF", 2, 2, debug_reload},
+    {"LOADAOF", 2, 2, debug_loadaof},
     {"OBJECT", 3, 4, debug_object},
     {"DIGEST", 2, 2, debug_digest},
     {"DIGEST-VALUE", 2, SIZE_MAX, debug_digest_value},

@@ -269,8 +269,15 @@ def _():
             c.must("SET", "k", "v")
             equal(server.info("persistence")["rdb_changes_since_last_save"], "1")
             c.must("CONFIG", "SET", "rdbcompression", "no")
+            before = c.must("DEBUG", "DIGEST")
+            equal(c.must("DEBUG", "RELOAD"), b"OK")
+            equal(c.must("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH"), b"OK")
+            equal(show(c.command("DEBUG", "RELOAD", "NONSENSE")),
+                  "-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+            equal(c.must("DEBUG", "DIGEST"), before)
             equal(c.must("BGSAVE", "SCHEDULE"), b"Background saving started")
-            wait_until(lambda: server.info("persistence")["rdb_changes_since_last_save"] == "0", 60, "the end of BGSAVE")
+            wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", 60, "the end of BGSAVE")
+            equal(server.info("persistence")["rdb_changes_since_last_save"], "0")
             path = os.path.join(server.folder, "dump.rdb")
             check_rdb(path)
             if not subject_is_redis():
