@@ -266,6 +266,13 @@ const char *cluster_my_id(const struct cluster *c);
 /* cluster_state as last announced by CLUSTER_STATE; false until the start-up delay has passed. */
 bool cluster_is_ok(const struct cluster *c);
 
+/*
+ * Until when (on the core's clock) this node may accept writes, should it hear nothing more: see state.c. INT64_MAX if there
+ * is no such limit. The core says `fail` by itself at the next tick; a driver that may be late asks this after every tick
+ * and compares it with the clock at every write, so that a process that was stopped accepts nothing when it goes on.
+ */
+msec_t cluster_writes_until(const struct cluster *c);
+
 /* Keys of an earlier ownership are still being dropped: nothing may be imported into the slot. */
 bool cluster_slot_dropping(const struct cluster *c, slot_t slot);
 

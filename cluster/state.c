@@ -46,6 +46,34 @@ static msec_t clamp(msec_t value, msec_t min, msec_t max)
     return value < min ? min : value > max ? max : value;
 }
 
+/* How many voters, this one included, are known to have heard it at that time or later. */
+static unsigned heard_since(const struct cluster *c, msec_t time)
+{
+    unsigned count = 1;
+
+    for (size_t i = 1; i < c->node_count; i++)
+        count += node_is_voter(c->nodes[i]) && !node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL) &&
+                 c->nodes[i]->heard_us >= time;
+    return count;
+}
+
+msec_t cluster_writes_until(const struct cluster *c)
+{
+    msec_t low = c->now - c->config.node_timeout_ms, high = c->now + 1;
+
+    if (!node_is_voter(c->myself) || node_quorum(c) == 1 || (c->planted_bugs & CLUSTER_BUG_NO_LEASE) != 0)
+        return INT64_MAX;
+    while (high - low > 1) { /* a majority heard it at low or later (or low is too long ago), none at high */
+        msec_t middle = low + (high - low) / 2;
+
+        if (heard_since(c, middle) >= node_quorum(c))
+            low = middle;
+        else
+            high = middle;
+    }
+    return low + c->config.node_timeout_ms;
+}
+
 void state_begin_lease(struct cluster *c)
 {
     for (size_t i = 1; i < c->node_count; i++)

@@ -4,7 +4,9 @@
  * (1) Actions are obeyed in order, under the lock. A PERSIST with sync is durable before the next action; if it cannot
  *     be made durable the process ends: peers must never hear of what this node may forget.
  * (2) A PERSIST without sync is kept and written at the next tick: only the last one counts.
- * (3) Time starts at the wall clock and moves with the monotonic one.
+ * (3) A write is let in only before writes_until_ms, whatever this file's threads are doing: a process that was stopped,
+ *     or whose bus thread waits for a slow disk, must not write where a replica may have been promoted meanwhile.
+ * (4) Time starts at the wall clock and moves with the monotonic one.
  */
 #include "server/drive/cluster_service.h"
 
@@ -27,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +51,8 @@ struct cluster_service {
     char *dir, *config_file;
     int lock_fd;
     msec_t wall_start_ms, monotonic_start_ms;
+
+    _Atomic msec_t writes_until_ms; /* monotonic; see cluster_writes_until */
 
     pthread_mutex_t lock;
     struct cluster *core;    /* Under lock */
@@ -171,6 +176,14 @@ static void report(struct cluster_service *s)
     (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &r});
 }
 
+/* Under lock. */
+static void note_lease(struct cluster_service *s)
+{
+    msec_t until = cluster_writes_until(s->core);
+
+    atomic_store(&s->writes_until_ms, until == INT64_MAX ? until : until - s->wall_start_ms + s->monotonic_start_ms);
+}
+
 void cluster_service_step(struct cluster_service *s, const struct cluster_event *event, struct cluster_reply *reply,
                           struct buf *text)
 {
@@ -181,6 +194,8 @@ void cluster_service_step(struct cluster_service *s, const struct cluster_event 
         (event->type == CLUSTER_EVENT_TICK || node_is_replica(s->node)))
         report(s);
     todo = step_core(s, event);
+    if (event->type == CLUSTER_EVENT_TICK)
+        note_lease(s);
     if (event->type == CLUSTER_EVENT_TICK && s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));
     if (reply != NULL) {
@@ -191,6 +206,11 @@ void cluster_service_step(struct cluster_service *s, const struct cluster_event 
         reply->text = (const char *)text->data;
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+bool cluster_service_may_write(const struct cluster_service *s)
+{
+    return clock_ms(CLOCK_MONOTONIC_COARSE) <= atomic_load_explicit(&s->writes_until_ms, memory_order_relaxed);
 }
 
 static void on_event(void *context, const struct cluster_event *event)
@@ -276,6 +296,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
     s->lock_fd = -1;
     s->wall_start_ms = clock_ms(CLOCK_REALTIME);
     s->monotonic_start_ms = clock_ms(CLOCK_MONOTONIC);
+    atomic_init(&s->writes_until_ms, INT64_MAX);
     s->board = map_board_new();
     pthread_mutex_init(&s->lock, NULL);
     for (unsigned db = 1; db < node_databases(s->node) && e == OK; db++)

@@ -54,6 +54,9 @@ void cluster_service_map_done(struct cluster_service *s);
 /* A planned failover holds writes back: none may begin (write_hold.h). Any thread. */
 bool cluster_service_writes_held(const struct cluster_service *s);
 
+/* A majority of the masters is known to have heard this node lately enough. Any thread; cheap. */
+bool cluster_service_may_write(const struct cluster_service *s);
+
 /* CONFIG SET of a cluster-* directive. */
 void cluster_service_configure(struct cluster_service *s, const struct cluster_config *config, uint64_t send_buffer_max);
 

@@ -74,6 +74,8 @@ enum err route_gate(void *context, const struct gate *g)
         return OK;
     if (request.write && g->txn != NULL && cluster_service_writes_held(service))
         return ERR_BUSY; /* it came past the pause: it is run again, and waits there */
+    if (request.write && !cluster_service_may_write(service))
+        return gate_refuse(g, "CLUSTERDOWN The cluster is down");
     request.slot = g->slot_count == 1 ? g->slots[0] : hash_slot(g->keys[0]);
     request.other_slot = g->slot_count > 1;
     map = cluster_service_map(service);

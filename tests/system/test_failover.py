@@ -1,4 +1,6 @@
 """Replicas of a cluster: kill -9 of a master, planned failover under load, a shard of real Redis and Cairn nodes."""
+import os
+import signal
 import threading
 import time
 
@@ -231,6 +233,54 @@ def _():
         wait_until(lambda: role(forced) == "master", 20, "the forced one leads")
         c.wait_ok()
         read_back(forced.port, 100)
+
+
+@test("a master that was stopped and replaced accepts none of the writes that waited for it", seconds=180)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        skip("Redis 7 may accept them")
+    with six() as c:
+        ready(c)
+        master, replica = pairs(c)[0]
+        with c.nodes[0].connect() as x:
+            keys = [k for k in (f"waits:{i}" for i in range(600)) if c.owner(x.must("CLUSTER", "KEYSLOT", k)) is master][:50]
+        with master.connect() as m:
+            equal(show(m.command("SET", keys[0], "before")), "+OK")
+            sync(master, replica)
+            os.kill(master.pid, signal.SIGSTOP)
+            try:
+                for key in keys:
+                    m.send("SET", key, "late")
+                wait_until(lambda: role(replica) == "master", 30, "the replica leads")
+            finally:
+                os.kill(master.pid, signal.SIGCONT)
+            replies = {show(m.read()).split(" ")[0] for _ in keys}
+            true(replies <= {"-CLUSTERDOWN", "-MOVED"}, str(replies))
+        wait_until(lambda: role(master) == "slave", 20, "the old master follows")
+        with replica.connect() as r:
+            equal(r.must("GET", keys[0]), b"before")
+
+
+@test("a master that is cut off refuses writes within the node timeout, and serves again after it", seconds=120)
+def _():
+    if subject_is_redis():
+        skip("Redis 7 takes up to 1.5 node timeouts")
+    with Cluster(3, cluster_node_timeout=str(TIMEOUT_MS)) as c:
+        with c.nodes[0].connect() as x:
+            key = next(k for k in (f"cut:{i}" for i in range(600)) if c.owner(x.must("CLUSTER", "KEYSLOT", k)) is c.nodes[0])
+            for node in c.nodes[1:]:
+                os.kill(node.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            try:
+                wait_until(lambda: show(x.command("SET", key, "v")) == "-CLUSTERDOWN The cluster is down", 20, "writes are refused")
+                took = time.monotonic() - began
+            finally:
+                for node in c.nodes[1:]:
+                    os.kill(node.pid, signal.SIGCONT)
+            true(took < TIMEOUT_MS / 1000 + 0.15, f"writes went on for {took:.2f} s")
+            c.wait_ok()
+            equal(show(x.command("SET", key, "v")), "+OK")
 
 
 @test("redis-cli --cluster add-node --cluster-slave adds a replica", seconds=120)

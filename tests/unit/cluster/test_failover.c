@@ -440,12 +440,15 @@ START_TEST(lease__a_master_that_hears_no_answers_stops_within_the_node_timeout)
     alive[0] = c, alive[1] = d;
     lab_ticks_alive(&l, 3000, alive, 2);
     ck_assert(cluster_is_ok(l.core));
+    ck_assert_int_gt(cluster_writes_until(l.core), l.now);
+    ck_assert_int_le(cluster_writes_until(l.core), l.now + LAB_TIMEOUT_MS);
     cut = l.now;
     while (cluster_is_ok(l.core) && l.now < cut + 2 * LAB_TIMEOUT_MS) {
         lab_ticks(&l, CLUSTER_TICK_MS);
         lab_say(&l, c, CODEC_PING); /* it hears them, but they do not hear it */
     }
     ck_assert_int_le(l.now - cut, LAB_TIMEOUT_MS);
+    ck_assert_int_le(cluster_writes_until(l.core), l.now);
     lab_ticks_alive(&l, 1000, alive, 2);
     ck_assert(!cluster_is_ok(l.core));
     lab_ticks_alive(&l, LAB_TIMEOUT_MS, alive, 2);
