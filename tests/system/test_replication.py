@@ -373,17 +373,18 @@ def _():
         equal(done.returncode, 0, done.stderr.decode())
         with open(path, "rb") as f:
             equal(f.read(5), b"REDIS")
-        listener = subprocess.Popen([REDIS_CLI, "-p", str(primary.port), "--replica"], stdout=subprocess.PIPE,
-                                    stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: int(primary.info("replication")["connected_slaves"]) == 1, 10, "the listener")
-            time.sleep(0.5)
-            with primary.connect() as c:
-                c.must("SET", "heard", "yes")
-            time.sleep(0.5)
-        finally:
-            listener.kill()
-        true(b"heard" in listener.communicate(timeout=10)[0], "the write in the listener's output")
+        heard = os.path.join(folder, "heard")
+        with open(heard, "wb") as said, open(heard, "rb") as hearing:
+            listener = subprocess.Popen([REDIS_CLI, "-p", str(primary.port), "--replica"], stdout=said,
+                                        stderr=subprocess.DEVNULL)
+            try:
+                wait_until(lambda: int(primary.info("replication")["connected_slaves"]) == 1, 20, "the listener")
+                with primary.connect() as c:
+                    c.must("SET", "heard", "yes")
+                wait_until(lambda: hearing.seek(0) == 0 and b"heard" in hearing.read(), 20, "the write in the listener's output")
+            finally:
+                listener.kill()
+                listener.wait()
 
 
 @test("a replica logs in with masteruser and masterauth", seconds=60)
