@@ -37,6 +37,7 @@
 #include "server/stat/watch.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
+#include "server/net/remote.h"
 #include "server/import.h"
 #include "server/node_priv.h"
 #include "server/options.h"
@@ -435,6 +436,17 @@ static size_t workers_by_cores(size_t cores)
     return cores > 1 ? cores - 1 : 1;
 }
 
+static uint64_t remotes_gauge(void *context)
+{
+    return remotes_kept(context);
+}
+
+static void remotes_on_tick(void *context, msec_t now_ms)
+{
+    (void)now_ms;
+    remotes_tick(context);
+}
+
 enum err node_prepare(const struct options *o, struct node **out)
 {
     struct node *n = calloc(1, sizeof *n);
@@ -460,6 +472,9 @@ enum err node_prepare(const struct options *o, struct node **out)
     atomic_init(&n->loading, true);
     atomic_init(&n->loading_since_ms, n->started_ms);
     n->clients = clients_new(&o->limits);
+    busy_init(&n->busy);
+    n->remotes = remotes_new();
+    node_add_tick(n, remotes_on_tick, n->remotes);
     n->waiting = waiting_new(n, workers_deliver);
     if ((e = registry_new(command_tables, command_tables_count, &n->registry)) != OK)
         goto fail;
@@ -475,6 +490,7 @@ enum err node_prepare(const struct options *o, struct node **out)
     settings_watch(n, o->config);
     node_add_admit(n, space_gate, n);
     n->watch = watch_new(n);
+    watch_gauge_add(n->watch, "migrate_cached_sockets", remotes_gauge, n->remotes);
     if ((e = repl_open(n, n->log_lossless, &n->repl)) != OK)
         goto fail;
     *out = n;
@@ -500,6 +516,8 @@ void node_close(struct node *n, bool drain)
     if (n->store != NULL)
         store_close(n->store);
     import_free(n->import);
+    busy_fini(&n->busy);
+    remotes_free(n->remotes);
     waiting_free(n->waiting);
     clients_free(n->clients);
     stats_free(n->stats);

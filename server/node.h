@@ -76,7 +76,8 @@ struct gate {
     struct reply *reply;
 };
 
-/* OK: go on. ERR_REPLIED: refused; the error was written by gate_refuse. ERR_COLD (only with txn): needs the disk. */
+/* OK: go on. ERR_REPLIED: refused; the error was written by gate_refuse. ERR_COLD: with txn: needs the disk; without, for
+ * what MULTI queues: ask again with the slots locked. */
 typedef enum err node_gate(void *context, const struct gate *g);
 
 /* Writes "-text" and returns ERR_REPLIED. text carries its code ("MOVED 1 h:p"). */

@@ -1,5 +1,5 @@
 /*
- * node_priv.h - the composed server from inside: for node.c, main.c, server/run and server/net.
+ * node_priv.h - the composed server from inside: for node.c, main.c, server/run, server/net and MIGRATE.
  */
 #ifndef CAIRN_SERVER_NODE_PRIV_H
 #define CAIRN_SERVER_NODE_PRIV_H
@@ -8,8 +8,10 @@
 
 #include "engine/set/journal.h"
 #include "server/node.h"
+#include "server/run/busy.h"
 
 struct waiting;
+struct remotes;
 struct uv_async_s;
 
 enum { NODE_HOOKS_MAX = 8 };
@@ -40,6 +42,7 @@ struct node {
     struct pool *pool;
     struct waiting *waiting;
     struct watch *watch;
+    struct remotes *remotes;
     struct cluster_service *cluster_service;
     struct repl *repl;
     bool log_lossless; /* as the log was found */
@@ -67,6 +70,7 @@ struct node {
     void *observe_context;
 
     /* Any thread */
+    struct busy busy;                    /* keys that are being moved away */
     atomic_int_fast64_t observe_from_us; /* negative: never */
     atomic_bool replica;
     atomic_bool loading;                 /* recovery runs; what it makes (cluster_service, route) may not be looked at */

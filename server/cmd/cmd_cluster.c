@@ -558,7 +558,8 @@ static enum err cluster_help(struct call *c)
 static enum err asking(struct call *c)
 {
     NEEDS_CLUSTER(c);
-    c->session->asking = 2; /* this command, and the next */
+    if (!c->session->in_exec)
+        c->session->asking = 2; /* this command, and the next */
     return reply_ok(c);
 }
 

@@ -81,9 +81,9 @@ enum err route_gate(void *context, const struct gate *g)
     map = cluster_service_map(service);
     verdict = routing_decide(map, &request, &node);
     if (verdict == ROUTING_LOOK_UP) {
-        if (g->txn == NULL) { /* MULTI queues it; EXEC will look */
+        if (g->txn == NULL) { /* what MULTI queues is asked again, with its slot locked */
             cluster_service_map_done(service);
-            return OK;
+            return g->session->multi.open ? ERR_COLD : OK;
         }
         if ((e = look_up(g, &request)) == OK)
             verdict = routing_decide(map, &request, &node);

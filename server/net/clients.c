@@ -478,6 +478,13 @@ void clients_unpause(struct clients *c)
     pthread_mutex_lock(&c->lock);
     STORE(c->pause_all_until, 0);
     STORE(c->pause_write_until, 0);
+    pthread_mutex_unlock(&c->lock);
+    clients_retry_held(c);
+}
+
+void clients_retry_held(struct clients *c)
+{
+    pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < c->worker_count; i++)
         worker_post(c->workers[i], message_new(MESSAGE_UNPAUSE, NULL));
     pthread_mutex_unlock(&c->lock);

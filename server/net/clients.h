@@ -126,6 +126,7 @@ enum client_pause { CLIENT_PAUSE_NONE, CLIENT_PAUSE_WRITE, CLIENT_PAUSE_ALL };
  * Returns when writes go on. */
 msec_t clients_pause(struct clients *c, enum client_pause what, msec_t until_ms);
 void clients_unpause(struct clients *c);
+void clients_retry_held(struct clients *c); /* what held them back may be over */
 enum client_pause clients_paused(struct clients *c, msec_t now_ms);
 
 /* Sends bytes of their own (a push, a pub/sub message, a MONITOR line) behind what the client was told so far. */

@@ -755,7 +755,7 @@ static void resume(struct conn *c)
 void conn_away_done(struct conn *c)
 {
     c->worker->away_count--;
-    if (c->job_result == EXECUTE_AWAY) { /* a pool thread may wait: this does not happen */
+    if (c->job_result == EXECUTE_AWAY) { /* a key that was being moved away is free again */
         submit(c);
         return;
     }

@@ -44,6 +44,7 @@ struct executor {
     size_t word_capacity;
     struct buf ready;    /* server/run/waiting.c: keys whose waiters are to be served */
     bool serving;
+    bool held;           /* a command without a transaction met what it may not write now, and said ERR_BUSY */
 };
 
 void executor_init(struct executor *x, struct node *node, uint64_t seed, bool may_wait);
@@ -52,7 +53,7 @@ void executor_fini(struct executor *x);
 enum executed {
     EXECUTE_DONE,    /* the reply (perhaps none) is in out */
     EXECUTE_AWAY,    /* nothing happened; run it again on an executor that may wait */
-    EXECUTE_HELD,    /* nothing happened; CLIENT PAUSE: run it again later */
+    EXECUTE_HELD,    /* nothing happened; CLIENT PAUSE, a key that is being moved away: run it again later */
     EXECUTE_BLOCKED, /* the session waits for keys; see server/run/waiting.h */
 };
 
@@ -92,6 +93,11 @@ enum err execute_route(struct executor *x, struct session *s, const struct comma
 /* Whether the state of the server allows the command. OK, ERR_REPLIED. */
 enum err execute_admit(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                        size_t argc, struct reply *reply) WARN_UNUSED;
+
+/* Whether the request, which writes, must wait because of keys that are being moved away; the lists hold its keys, its slots
+ * are locked. *generation is for execute_hold, which is called with nothing locked: EXECUTE_HELD or EXECUTE_AWAY. */
+bool execute_meets_busy(struct executor *x, const struct session *s, unsigned db, uint64_t *generation);
+enum executed execute_hold(struct executor *x, uint64_t generation);
 
 /* Commits what the transaction changed and unlocks. s may be NULL. */
 enum err execute_commit(struct executor *x, struct session *s) WARN_UNUSED;

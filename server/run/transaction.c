@@ -150,6 +150,14 @@ static enum err run_queue(struct executor *x, struct call *c, struct multi *m)
     return OK;
 }
 
+static bool multi_writes(const struct multi *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if ((m->commands[i].command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0)
+            return true;
+    return false;
+}
+
 enum err transaction_exec(struct call *c)
 {
     struct executor *x = c->executor;
@@ -160,6 +168,7 @@ enum err transaction_exec(struct call *c)
                                         .keep_expired = execute_keeps_expired(x),
                                         .no_touch = s->no_touch};
     bool touched = false;
+    uint64_t generation;
     enum err e;
 
     if (!m->open)
@@ -187,6 +196,11 @@ enum err transaction_exec(struct call *c)
         if (e == ERR_REPLIED)
             multi_clear(m, true);
         return e;
+    }
+    if (busy_any(&x->node->busy) && multi_writes(m) && execute_meets_busy(x, s, s->db, &generation)) {
+        execute_abandon(x);
+        x->held = execute_hold(x, generation) == EXECUTE_HELD;
+        return ERR_BUSY;
     }
     s->in_exec = true;
     e = run_queue(x, c, m);

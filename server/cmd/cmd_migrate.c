@@ -1,0 +1,411 @@
+/*
+ * cmd_migrate.c - MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password] [AUTH2 user password] [KEYS key ...]
+ *
+ * Keys go in batches. For each: its slots are locked while the values are read and the keys marked busy; the batch is sent and
+ * answered with nothing locked; the slots are locked again while what the target has acknowledged is deleted.
+ *
+ * (1) A key is deleted only after its own +OK, and is what was sent: nobody writes to a busy key (server/run/busy.h).
+ * (2) Memory: one batch, that is, BATCH_BYTES or one large value.
+ * (3) Whatever happens, the marks go.
+ */
+#include "server/cmd/cmd_migrate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "persistence/rdb/rdb_object.h"
+#include "server/cmd/args.h"
+#include "server/net/clients.h"
+#include "server/net/remote.h"
+#include "server/node_priv.h"
+#include "server/run/execute.h"
+#include "server/run/waiting.h"
+
+enum {
+    BATCH_BYTES = 1 << 20,
+    BATCH_KEYS = 512,
+    HEAD_BYTES = 128, /* room for what stands around the key in front of a payload */
+    BUSY_WAIT_MS = 1000,
+    TIMEOUT_DEFAULT_MS = 1000,
+};
+
+struct item {
+    struct slice key;
+    size_t from, to; /* its RESTORE in `out` */
+    bool acknowledged;
+};
+
+struct migrate {
+    struct call *c;
+    struct executor *x;
+    struct slice host;
+    char port[8];
+    int64_t db;
+    msec_t timeout_ms;
+    bool copy, replace, auth;
+    struct slice user, password; /* user.data NULL: AUTH password */
+    const struct slice *keys;
+    size_t key_count, next;      /* next: the first key that no batch has had */
+
+    struct item items[BATCH_KEYS];
+    struct slice marked[BATCH_KEYS];
+    slot_t slots[BATCH_KEYS];
+    size_t item_count, marked_count;
+    struct buf out, head;
+    char error[256]; /* the first one that the target replied; "": none */
+    const char *trouble; /* which step failed; NULL: none */
+    bool any;
+};
+
+/* ---- Words ---- */
+
+static enum err parse_options(struct migrate *m)
+{
+    struct call *c = m->c;
+
+    m->keys = &c->argv[3];
+    m->key_count = 1;
+    for (size_t i = 6; i < c->argc; i++) {
+        size_t more = c->argc - i - 1;
+
+        if (slice_is(c->argv[i], "COPY")) {
+            m->copy = true;
+        } else if (slice_is(c->argv[i], "REPLACE")) {
+            m->replace = true;
+        } else if (slice_is(c->argv[i], "AUTH") && more >= 1) {
+            m->auth = true;
+            m->password = c->argv[++i];
+        } else if (slice_is(c->argv[i], "AUTH2") && more >= 2) {
+            m->auth = true;
+            m->user = c->argv[++i];
+            m->password = c->argv[++i];
+        } else if (slice_is(c->argv[i], "KEYS")) {
+            if (c->argv[3].size != 0)
+                return reply_error(c, "ERR When using MIGRATE KEYS option, the key argument must be set to the empty "
+                                      "string");
+            m->keys = &c->argv[i + 1];
+            m->key_count = more;
+            return OK;
+        } else {
+            return reply_syntax(c);
+        }
+    }
+    return OK;
+}
+
+static enum err parse(struct migrate *m)
+{
+    struct call *c = m->c;
+
+    TRY(parse_options(m));
+    TRY(arg_i64(c, 5, &m->timeout_ms));
+    TRY(arg_i64(c, 4, &m->db));
+    if (m->timeout_ms <= 0)
+        m->timeout_ms = TIMEOUT_DEFAULT_MS;
+    m->host = c->argv[1];
+    snprintf(m->port, sizeof m->port, "%.*s", (int)(c->argv[2].size < 64 ? c->argv[2].size : 64),
+             (const char *)c->argv[2].data);
+    return OK;
+}
+
+/* ---- Reading ---- */
+
+static int slot_order(const void *a, const void *b)
+{
+    return (int)*(const slot_t *)a - (int)*(const slot_t *)b;
+}
+
+static enum err lock(struct migrate *m, const struct slice *keys, size_t count)
+{
+    const struct txn_options options = {.now_ms = node_now(m->c->node), .db = m->c->session->db, .may_wait = true};
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        m->slots[i] = hash_slot(keys[i]);
+    qsort(m->slots, count, sizeof *m->slots, slot_order);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || m->slots[i] != m->slots[kept - 1])
+            m->slots[kept++] = m->slots[i];
+    return txn_begin(m->x->txn, m->slots, kept, &options);
+}
+
+static void put_word(struct buf *out, struct slice word)
+{
+    buf_append_format(out, "$%zu\r\n", word.size);
+    buf_append_slice(out, word);
+    buf_append_str(out, "\r\n");
+}
+
+/* RESTORE for one key. The payload is written where it will be sent from, its head in front of it afterwards. */
+static enum err put_restore(struct migrate *m, struct obj *o, struct slice key)
+{
+    const char *name = node_is_cluster(m->c->node) ? "RESTORE-ASKING" : "RESTORE";
+    size_t begin = m->out.size, room = key.size + HEAD_BYTES, payload;
+    msec_t ttl = 0, now = txn_now(m->x->txn);
+    struct buf *head = &m->head;
+    char text[NUM_TEXT_MAX];
+    enum err e;
+
+    if (o->expire_ms != 0)
+        ttl = o->expire_ms > now ? o->expire_ms - now : 1;
+    (void)buf_reserve(&m->out, room);
+    m->out.size += room;
+    if ((e = rdb_object_dump(m->x->txn, o, true, &m->out)) != OK) {
+        m->out.size = begin;
+        return e;
+    }
+    payload = m->out.size - begin - room;
+    buf_clear(head);
+    buf_append_format(head, "*%d\r\n", m->replace ? 5 : 4);
+    put_word(head, slice_str(name));
+    put_word(head, key);
+    put_word(head, slice_of(text, num_format_i64(text, ttl)));
+    buf_append_format(head, "$%zu\r\n", payload);
+    check(head->size <= room);
+    memcpy(m->out.data + begin + room - head->size, head->data, head->size);
+    buf_append_str(&m->out, m->replace ? "\r\n$7\r\nREPLACE\r\n" : "\r\n");
+    m->items[m->item_count++] = (struct item){key, begin + room - head->size, m->out.size, false};
+    return OK;
+}
+
+static void release(struct migrate *m)
+{
+    struct node *n = m->c->node;
+    bool refused = m->marked_count > 0 && busy_release(&n->busy, m->c->session->db, m->marked, m->marked_count);
+
+    m->marked_count = 0;
+    if (!refused)
+        return;
+    clients_retry_held(n->clients);
+    execute_serve_all(m->x, m->c->session);
+}
+
+/* The next batch, its keys marked. Empty: there are no more keys. */
+static enum err gather(struct migrate *m)
+{
+    struct node *n = m->c->node;
+    unsigned db = m->c->session->db;
+    size_t most = m->key_count - m->next;
+    enum err e = OK;
+
+    buf_clear(&m->out);
+    m->item_count = 0;
+    if (most > BATCH_KEYS)
+        most = BATCH_KEYS;
+    TRY(lock(m, m->keys + m->next, most));
+    for (; most > 0 && m->out.size < BATCH_BYTES; most--, m->next++) {
+        struct slice key = m->keys[m->next];
+        struct obj *o = NULL;
+
+        e = txn_peek(m->x->txn, key, &o);
+        if (e == ERR_NOT_FOUND) {
+            e = OK;
+            continue;
+        }
+        if (e != OK)
+            break;
+        if (!m->copy && !busy_mark(&n->busy, db, key)) {
+            e = ERR_BUSY; /* by another MIGRATE, or named twice */
+            break;
+        }
+        if (!m->copy)
+            m->marked[m->marked_count++] = key;
+        if ((e = put_restore(m, o, key)) != OK)
+            break;
+    }
+    execute_abandon(m->x);
+    if (e == ERR_BUSY && m->item_count > 0)
+        return OK;
+    return e;
+}
+
+/* Waits where another MIGRATE has the next key. */
+static enum err gather_patiently(struct migrate *m)
+{
+    struct node *n = m->c->node;
+    uint64_t generation;
+    enum err e = OK;
+
+    do {
+        if (m->next == m->key_count) {
+            m->item_count = 0;
+            return OK;
+        }
+        e = gather(m);
+        if (e == ERR_BUSY && busy_meets(&n->busy, m->c->session->db, m->keys + m->next, 1, &generation))
+            (void)busy_wait(&n->busy, generation, BUSY_WAIT_MS);
+    } while (e == ERR_BUSY || (e == OK && m->item_count == 0));
+    return e;
+}
+
+/* ---- The target ---- */
+
+/* What stands in front of the keys; *lines: how many replies it gets. */
+static void put_greeting(struct migrate *m, const struct remote *to, size_t *lines)
+{
+    char text[NUM_TEXT_MAX];
+
+    buf_clear(&m->head);
+    *lines = 0;
+    if (m->auth) {
+        buf_append_format(&m->head, "*%d\r\n$4\r\nAUTH\r\n", m->user.data != NULL ? 3 : 2);
+        if (m->user.data != NULL)
+            put_word(&m->head, m->user);
+        put_word(&m->head, m->password);
+        (*lines)++;
+    }
+    if (to->db != m->db) {
+        buf_append_str(&m->head, "*2\r\n$6\r\nSELECT\r\n");
+        put_word(&m->head, slice_of(text, num_format_i64(text, m->db)));
+        (*lines)++;
+    }
+}
+
+static enum err send_batch(struct migrate *m, struct remote *to)
+{
+    TRY(remote_write(to, buf_slice(&m->head), m->timeout_ms));
+    for (size_t i = 0; i < m->item_count; i++)
+        TRY(remote_write(to, slice_of(m->out.data + m->items[i].from, m->items[i].to - m->items[i].from), m->timeout_ms));
+    return OK;
+}
+
+static bool is_error(struct migrate *m, struct slice line)
+{
+    if (line.size == 0 || line.data[0] != '-')
+        return false;
+    if (m->error[0] == '\0')
+        snprintf(m->error, sizeof m->error, "%.*s", (int)line.size - 1, (const char *)line.data + 1);
+    return true;
+}
+
+static enum err read_replies(struct migrate *m, struct remote *to, size_t greeting_lines)
+{
+    bool refused = false;
+    struct slice line;
+
+    for (size_t i = 0; i < greeting_lines; i++) {
+        TRY(remote_line(to, m->timeout_ms, &line));
+        refused = is_error(m, line) || refused;
+    }
+    to->db = refused ? -1 : m->db;
+    for (size_t i = 0; i < m->item_count; i++) {
+        TRY(remote_line(to, m->timeout_ms, &line));
+        m->items[i].acknowledged = !is_error(m, line) && !refused;
+    }
+    return OK;
+}
+
+static enum err exchange(struct migrate *m, bool fresh)
+{
+    struct remotes *remotes = m->c->node->remotes;
+    struct remote *to;
+    size_t lines;
+    enum err e = remote_take(remotes, m->host, m->port, m->timeout_ms, fresh, &to);
+
+    if (e != OK) {
+        m->trouble = e == ERR_AGAIN ? "connecting to the client" : "writing to target instance";
+        return ERR_AGAIN;
+    }
+    put_greeting(m, to, &lines);
+    if ((e = send_batch(m, to)) != OK)
+        m->trouble = "writing to target instance";
+    else if ((e = read_replies(m, to, lines)) != OK)
+        m->trouble = "reading to target instance";
+    remote_give(remotes, to, e == OK);
+    return e;
+}
+
+/* Once again on a connection of its own, if the first was lost before anything was acknowledged. */
+static void transfer(struct migrate *m)
+{
+    m->trouble = NULL;
+    if (exchange(m, false) != ERR_IO || m->item_count == 0 || m->items[0].acknowledged || m->error[0] != '\0')
+        return;
+    m->trouble = NULL;
+    (void)exchange(m, true);
+}
+
+/* ---- The end of a batch ---- */
+
+static enum err forget_acknowledged(struct migrate *m)
+{
+    struct slice keys[BATCH_KEYS];
+    size_t count = 0;
+    enum err e;
+
+    for (size_t i = 0; i < m->item_count; i++)
+        if (m->items[i].acknowledged)
+            keys[count++] = m->items[i].key;
+    if (m->copy || count == 0)
+        return OK;
+    TRY(lock(m, keys, count));
+    for (size_t i = 0; i < count; i++) {
+        struct obj *o = NULL;
+
+        e = txn_write(m->x->txn, keys[i], OBJ_ANY, &o);
+        if (e == OK)
+            txn_delete(m->x->txn, o);
+        else if (e != ERR_NOT_FOUND) /* a failing disk: it stays, and is found on both sides */
+            log_event(LOG_WARNING, "migrate: a moved key cannot be deleted: error=\"%s\"", err_text());
+    }
+    txn_command_end(m->x->txn, (struct slice){0}, NULL, 0);
+    if (execute_commit(m->x, m->c->session) != OK) {
+        log_event(LOG_WARNING, "commit failed: error=\"%s\"", err_text());
+        abort();
+    }
+    return OK;
+}
+
+static enum err run(struct migrate *m)
+{
+    struct call *c = m->c;
+
+    TRY(parse(m));
+    while (m->trouble == NULL) {
+        enum err e = gather_patiently(m);
+
+        if (e != OK) {
+            release(m);
+            return e;
+        }
+        if (m->item_count == 0)
+            break;
+        m->any = true;
+        transfer(m);
+        e = forget_acknowledged(m);
+        release(m);
+        TRY(e);
+    }
+    if (!m->any)
+        return reply_status(c, "NOKEY");
+    if (m->error[0] != '\0')
+        return reply_error(c, "ERR Target instance replied with error: %s", m->error);
+    if (m->trouble != NULL)
+        return reply_error(c, "IOERR error or timeout %s", m->trouble);
+    return reply_ok(c);
+}
+
+static enum err migrate(struct call *c)
+{
+    struct migrate *m = calloc(1, sizeof *m);
+    enum err e;
+
+    check(m != NULL);
+    m->c = c;
+    m->x = c->executor;
+    e = run(m);
+    check(m->marked_count == 0);
+    buf_free(&m->out);
+    buf_free(&m->head);
+    free(m);
+    return e;
+}
+
+static const struct command_binding rows[] = {
+    {"migrate", migrate, COMMAND_NO_TXN | COMMAND_SLOW},
+};
+const struct command_table cmd_migrate_table = COMMAND_TABLE(rows);
