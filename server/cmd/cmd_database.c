@@ -59,15 +59,24 @@ static enum err keys(struct call *c) /* KEYS pattern */
 
 static enum err randomkey(struct call *c) /* RANDOMKEY */
 {
-    uint64_t random;
-    enum err e;
+    enum { TRIES = 100 }; /* many keys may have expired without being removed yet */
 
-    check(getrandom(&random, sizeof random, 0) == sizeof random);
-    e = set_random_key(node_set(c->node), session_db(c->session), node_now(c->node), random, c->scratch);
-    if (e == ERR_NOT_FOUND)
-        return reply_null(c);
-    TRY(e);
-    return reply_bulk(c, buf_slice(c->scratch));
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t random;
+        enum err e;
+
+        check(getrandom(&random, sizeof random, 0) == sizeof random);
+        e = set_random_key(node_set(c->node), session_db(c->session), 0, random, c->scratch);
+        if (e == ERR_NOT_FOUND)
+            return reply_null(c);
+        TRY(e);
+        e = execute_expire(c->executor, session_db(c->session), buf_slice(c->scratch));
+        if (e == OK)
+            return reply_bulk(c, buf_slice(c->scratch));
+        if (e != ERR_NOT_FOUND)
+            return e;
+    }
+    return reply_null(c);
 }
 
 /* ---- Emptying, swapping ---- */

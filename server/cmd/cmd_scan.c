@@ -182,6 +182,8 @@ static enum err expired_remove(struct page *p)
     for (size_t at = 0, size; at < p->expired.size && e == OK; at += sizeof size + size) {
         memcpy(&size, p->expired.data + at, sizeof size);
         e = execute_expire(c->executor, session_db(c->session), slice_of(p->expired.data + at + sizeof size, size));
+        if (e == ERR_NOT_FOUND)
+            e = OK;
     }
     buf_free(&p->expired);
     return e;

@@ -108,7 +108,8 @@ void execute_abandon(struct executor *x);
 /* Whether look-ups leave expired keys where they are: on a replica, while CLIENT PAUSE holds writes back. */
 bool execute_keeps_expired(const struct executor *x);
 
-/* Removes the key if its time has come. For commands without a transaction on an executor that may wait. */
+/* Removes the key if its time has come; ERR_NOT_FOUND: it did, or the key is not there. For commands without a transaction on
+ * an executor that may wait. */
 enum err execute_expire(struct executor *x, unsigned db, struct slice key) WARN_UNUSED;
 
 /* Serves all who wait for keys, after a whole database has changed; nothing is locked. Inside EXEC: at its end. */

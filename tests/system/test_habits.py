@@ -33,6 +33,11 @@ def _():
                 break
         equal(show(c.command("DBSIZE")), ":0")
         equal(_info(c, "expired_keys"), "6")
+        for i in range(3):
+            c.must("SET", f"r{i}", "v", "PX", "10")
+        time.sleep(0.05)
+        equal(show(c.command("RANDOMKEY")), "nil")
+        equal(show(c.command("DBSIZE")), ":0")
 
 
 @test("nothing expires while writes are paused, and paused clients count as blocked")
