@@ -1,9 +1,11 @@
 """Replicas of a cluster: kill -9 of a master, planned failover under load, a shard of real Redis and Cairn nodes."""
 import os
+import random
 import signal
 import threading
 import time
 
+from harness import dump
 from harness.cluster import Cluster, cli, fields
 from harness.features import needs
 from harness.resp import Connection, ConnectionLost, show
@@ -281,6 +283,42 @@ def _():
             true(took < TIMEOUT_MS / 1000 + 0.15, f"writes went on for {took:.2f} s")
             c.wait_ok()
             equal(show(x.command("SET", key, "v")), "+OK")
+
+
+@test("rounds of kill -9, planned and forced failovers leave every replica equal to its master", seconds=300)
+def _():
+    needs("replication")
+    seed = int(os.environ.get("CAIRN_SEED", "0")) or random.randrange(1 << 30)
+    rng = random.Random(seed)
+    with six() as c:
+        ready(c)
+        loads = [Load(c.nodes, f"{{{tag}}}{i}") for i, tag in enumerate("abcdefgh")]
+        for load in loads:
+            load.start()
+        try:
+            for _ in range(int(os.environ.get("CAIRN_ROUNDS", "6"))):
+                what, (master, replica) = rng.choice(["kill", "failover", "force", "replica"]), rng.choice(pairs(c))
+                victim = replica if what == "replica" else master
+                if what in ("kill", "replica"):
+                    victim.kill()
+                    time.sleep(rng.random() * 1.6 * TIMEOUT_MS / 1000)
+                    victim.start()
+                else:
+                    with replica.connect() as r:
+                        r.command("CLUSTER", "FAILOVER", *(["FORCE"] if what == "force" else []))
+                    time.sleep(rng.random())
+                c.wait_ok(40)
+                wait_until(lambda: len(pairs(c)) == 3 and replicas_up(c), 40, f"replicas stream (seed {seed}, after {what})")
+        finally:
+            for load in loads:
+                load.stop = True
+        for load in loads:
+            load.join()
+        for master, replica in pairs(c):
+            sync(master, replica)
+            with master.connect() as m, replica.connect() as r:
+                r.must("READONLY")
+                equal(dump.differences(dump.dump(m), dump.dump(r)), [], f"seed {seed}")
 
 
 @test("redis-cli --cluster add-node --cluster-slave adds a replica", seconds=120)
