@@ -387,6 +387,24 @@ enum err execute_expire(struct executor *x, unsigned db, struct slice key)
     return e;
 }
 
+/* A pool thread looks for a moment whether the key is free again: then the request need not go back to its worker. */
+enum { BUSY_WAIT_MS = 5 };
+
+static bool may_write(const struct command *command)
+{
+    return (command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0;
+}
+
+bool execute_meets_busy(struct executor *x, const struct session *s, unsigned db, uint64_t *generation)
+{
+    return busy_any(&x->node->busy) && !s->is_primary && busy_meets(&x->node->busy, db, x->keys, x->key_count, generation);
+}
+
+enum executed execute_hold(struct executor *x, uint64_t generation)
+{
+    return x->may_wait && busy_wait(&x->node->busy, generation, BUSY_WAIT_MS) ? EXECUTE_AWAY : EXECUTE_HELD;
+}
+
 static enum executed run_with_txn(struct executor *x, struct session *s, const struct plan *plan,
                                   const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
 {
@@ -397,6 +415,7 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
                                         .keep_expired = execute_keeps_expired(x),
                                         .no_touch = s->no_touch && strcmp(command->name, "touch") != 0};
     enum executed result = EXECUTE_DONE;
+    uint64_t generation;
     enum err e;
 
     if (__builtin_expect(plan->single, 1)) {
@@ -421,6 +440,10 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
             return EXECUTE_AWAY;
         rejected(x, s, command, &reply);
         return EXECUTE_DONE;
+    }
+    if (busy_any(&x->node->busy) && may_write(command) && execute_meets_busy(x, s, s->db, &generation)) {
+        execute_abandon(x);
+        return execute_hold(x, generation);
     }
     e = execute_inside(x, s, command, argv, argc, raw, out);
     if (__builtin_expect(e == ERR_COLD || e == ERR_BUSY, 0)) {
@@ -462,29 +485,49 @@ static enum executed run_without_txn(struct executor *x, struct session *s, cons
         rejected(x, s, command, &reply);
         return EXECUTE_DONE;
     }
+    x->held = false;
     e = execute_inside(x, s, command, argv, argc, raw, out);
-    return e == ERR_COLD || e == ERR_BUSY ? EXECUTE_AWAY : EXECUTE_DONE;
+    if (e == ERR_COLD || e == ERR_BUSY)
+        return x->held ? EXECUTE_HELD : EXECUTE_AWAY;
+    return EXECUTE_DONE;
 }
 
-/* Between MULTI and EXEC. True if the command was queued or refused. */
-static bool queue(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                  size_t argc, struct slice raw, struct buf *out)
+/* The gates for a command that MULTI queues. Only where its slot moves they need a look at its keys. */
+static enum err queue_gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                            size_t argc, struct reply *reply)
+{
+    const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
+                                        .keep_expired = execute_keeps_expired(x)};
+    enum err e = gates(x, s, command, argv, argc, NULL, reply);
+
+    if (__builtin_expect(e == OK || e == ERR_REPLIED, 1))
+        return e;
+    TRY(txn_begin(x->txn, x->slots, x->slot_count, &options));
+    e = gates(x, s, command, argv, argc, x->txn, reply);
+    execute_abandon(x);
+    return e;
+}
+
+/* Between MULTI and EXEC: the command is queued or refused, or needs a thread that may wait. */
+static enum executed queue(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
+                           size_t argc, struct slice raw, struct buf *out)
 {
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     struct call c = {.reply = &reply};
+    enum err e;
 
-    if ((command->how & COMMAND_NOT_QUEUED) != 0)
-        return false;
     execute_keys_begin(x);
     execute_keys_add(x, command, argv, argc);
     execute_keys_end(x);
-    if (gates(x, s, command, argv, argc, NULL, &reply) != OK) {
+    if ((e = queue_gates(x, s, command, argv, argc, &reply)) != OK) {
+        if (e != ERR_REPLIED)
+            return EXECUTE_AWAY;
         rejected(x, s, command, &reply);
-        return true;
+        return EXECUTE_DONE;
     }
     multi_queue(&s->multi, command, argv, argc, raw);
     (void)reply_status(&c, "QUEUED");
-    return true;
+    return EXECUTE_DONE;
 }
 
 /* CLIENT PAUSE holds back what may write, or everything; replicas and our own work go on. */
@@ -514,7 +557,7 @@ static bool held(struct executor *x, const struct session *s, const struct comma
 /* CLIENT REPLY, and what ASKING leaves. */
 static void settle(struct session *s, struct buf *out, size_t mark)
 {
-    if (s->asking > 0)
+    if (s->asking > 0 && !s->multi.open) /* ASKING in front of MULTI holds up to EXEC */
         s->asking--;
     switch (s->reply) {
     case SESSION_REPLY_ON:
@@ -588,9 +631,10 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
         if (__builtin_expect(held(x, s, command), 0))
             return EXECUTE_HELD;
     }
-    if (__builtin_expect(s->multi.open, 0) && queue(x, s, command, argv, argc, raw, out)) {
-        settle(s, out, mark);
-        return EXECUTE_DONE;
+    if (__builtin_expect(s->multi.open, 0) && (command->how & COMMAND_NOT_QUEUED) == 0) {
+        if ((result = queue(x, s, command, argv, argc, raw, out)) == EXECUTE_DONE)
+            settle(s, out, mark);
+        return result;
     }
     if (__builtin_expect(s->subscriptions + s->shard_subscriptions > 0, 0) && s->protocol == 2 &&
         !allowed_when_subscribed(command)) {
