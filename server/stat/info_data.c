@@ -155,10 +155,7 @@ void info_stats(struct node *n, struct buf *out)
     info_number(out, "eventloop_cycles", f.turns);
     info_number(out, "eventloop_duration_sum", f.turns_ns / 1000);
     info_number(out, "eventloop_duration_cmd_sum", stats_time_ns(node_stats(n)) / 1000);
-    info_number(out, "eventloop_duration_sum", f.turns_ns / 1000);
-    info_number(out, "eventloop_duration_cmd_sum", stats_time_ns(node_stats(n)) / 1000);
     info_number(out, "instantaneous_eventloop_cycles_per_sec", w.turns_per_s);
-    info_number(out, "instantaneous_eventloop_duration_usec", w.turn_us);
     info_number(out, "instantaneous_eventloop_duration_usec", w.turn_us);
 }
 
