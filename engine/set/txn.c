@@ -630,6 +630,7 @@ void txn_command_end(struct txn *t, struct slice raw, const struct slice *words,
 static struct slice text_finish(struct txn *t)
 {
     size_t keys = 0;
+    uint16_t db;
 
     for (size_t i = 0; i < t->effect_count; i++)
         keys += t->effects[i].kind == JOURNAL_KEY;
@@ -637,7 +638,8 @@ static struct slice text_finish(struct txn *t)
         return slice_of(t->text.data + MULTI_BYTES, t->text.size - MULTI_BYTES);
     memcpy(t->text.data, "*1\r\n$5\r\nMULTI\r\n", MULTI_BYTES);
     buf_append(&t->text, "*1\r\n$4\r\nEXEC\r\n", 14);
-    effect_add(t, 14)->db = t->effects[t->effect_count - 1].db;
+    db = t->effects[t->effect_count - 1].db; /* before the list moves */
+    effect_add(t, 14)->db = db;
     effect_add(t, 0);
     memmove(t->effects + 1, t->effects, (t->effect_count - 1) * sizeof *t->effects);
     t->effects[0] = (struct journal_effect){.bytes = MULTI_BYTES, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = t->effects[1].db};
