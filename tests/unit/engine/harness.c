@@ -26,15 +26,17 @@ struct harness_journal {
 static lsn_t append(void *context, const struct journal_effect *effects, size_t count, struct slice text)
 {
     struct harness_journal *j = context;
-    size_t bytes = 0;
+    size_t bytes = 0, local = 0;
     lsn_t base;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         bytes += effects[i].bytes;
+        local += journal_is_local(&effects[i]) ? effects[i].bytes : 0;
+    }
     check(bytes == text.size);
     pthread_mutex_lock(&j->lock);
     base = j->tail;
-    j->tail += bytes;
+    j->tail += bytes - local;
     buf_append_slice(&j->text, text);
     pthread_mutex_unlock(&j->lock);
     return base;

@@ -117,6 +117,52 @@ START_TEST(frame__refuses_effects_that_do_not_add_up)
 }
 END_TEST
 
+/* What a replica writes for a command of its primary that is no effect by itself. */
+START_TEST(frame__counts_no_local_effect_in_its_positions)
+{
+    const char *stream = "*3\r\n$6\r\nRENAME\r\n$1\r\na\r\n$1\r\nb\r\n", *local = "*2\r\n$3\r\nDEL\r\n$1\r\na\r\n";
+    struct journal_effect effects[2] = {
+        {.bytes = (uint32_t)strlen(stream), .slot = SLOT_NODE, .db = 3, .kind = JOURNAL_MARK},
+        {.bytes = (uint32_t)strlen(local), .slot = 15495, .db = 5, .kind = JOURNAL_KEY | JOURNAL_LOCAL, .keys = -1},
+    };
+    struct frame_head head = {.start = 1000};
+    uint8_t bytes[256];
+    struct journal_effect effect;
+    struct frame_walk walk;
+    struct frame f;
+
+    memcpy(bytes + FRAME_HEADER_BYTES, effects, sizeof effects);
+    memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects, stream, strlen(stream));
+    memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects + strlen(stream), local, strlen(local));
+    frame_seal(bytes, &head, 2, (uint32_t)(strlen(stream) + strlen(local)));
+    ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), OK);
+    ck_assert_uint_eq(f.end, 1000 + strlen(stream));
+    ck_assert(slice_equal(f.text, slice_str(stream)));
+    ck_assert_uint_eq(frame_last_db(&f), 3);
+    walk = frame_walk_begin(&f);
+    ck_assert(frame_walk_next(&walk, &effect) && slice_equal(walk.text, slice_str(stream)));
+    ck_assert_uint_eq(walk.lsn, f.end);
+    ck_assert(frame_walk_next(&walk, &effect) && slice_equal(walk.text, slice_str(local)));
+    ck_assert_uint_eq(walk.lsn, f.end);
+    ck_assert(journal_is_local(&effect) && journal_kind_of(&effect) == JOURNAL_KEY);
+    ck_assert(!frame_walk_next(&walk, &effect));
+}
+END_TEST
+
+START_TEST(frame__of_local_effects_alone_is_refused)
+{
+    struct journal_effect effects[1] = {{.bytes = 4, .slot = 1, .kind = JOURNAL_KEY | JOURNAL_LOCAL}};
+    struct frame_head head = {.start = 1000};
+    uint8_t bytes[128];
+    struct frame f;
+
+    memcpy(bytes + FRAME_HEADER_BYTES, effects, sizeof effects);
+    memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects, "*0\r\n", 4);
+    frame_seal(bytes, &head, 1, 4);
+    ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(segment_name__is_read_back_and_nothing_else_is)
 {
     char name[SEGMENT_NAME_MAX];
@@ -253,6 +299,8 @@ int main(void)
     tcase_add_test(tests, frame__cut_anywhere_asks_for_more);
     tcase_add_test(tests, frame__any_flipped_bit_is_noticed);
     tcase_add_test(tests, frame__refuses_effects_that_do_not_add_up);
+    tcase_add_test(tests, frame__counts_no_local_effect_in_its_positions);
+    tcase_add_test(tests, frame__of_local_effects_alone_is_refused);
     tcase_add_test(tests, segment_name__is_read_back_and_nothing_else_is);
     tcase_add_test(tests, history__survives_its_file);
     tcase_add_test(tests, history__holds_its_ancestors_up_to_their_end);
