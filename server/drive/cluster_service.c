@@ -224,6 +224,11 @@ static void on_dropped(void *context, slot_t slot)
                          NULL, NULL);
 }
 
+static bool is_replica(void *context)
+{
+    return node_is_replica(((struct cluster_service *)context)->node);
+}
+
 static void on_held(void *context)
 {
     struct cluster_service *s = context;
@@ -307,8 +312,11 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
         cluster_service_close(s);
         return e;
     }
-    s->drop = slot_drop_new(&(struct slot_drop_options){.set = node_set(s->node), .journal = node_journal(s->node),
-                                                        .dropped = on_dropped, .context = s});
+    s->drop = slot_drop_new(&(struct slot_drop_options){.set = node_set(s->node),
+                                                        .journal = node_journal(s->node),
+                                                        .dropped = on_dropped,
+                                                        .forbidden = is_replica,
+                                                        .context = s});
     s->hold = write_hold_new(s->node, on_held, s);
     publish(s);
     node_set_route(s->node, route_gate, s);

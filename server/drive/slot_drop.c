@@ -63,6 +63,11 @@ static enum err round_of(struct slot_drop *d, struct txn *t, slot_t slot, bool *
     if (!*left)
         goto done;
     check(txn_begin(t, &slot, 1, &options) == OK);
+    if (d->options.forbidden(d->options.context)) {
+        txn_end(t);
+        e = err_set(ERR_INVALID, "this node follows another one now");
+        goto done;
+    }
     for (size_t at = 0; at < keys.bytes.size && e == OK;) {
         struct obj *o = NULL;
         uint32_t size;

@@ -8,6 +8,8 @@
 #include "base/err.h"
 #include "base/types.h"
 
+#include <stdbool.h>
+
 struct journal;
 struct set;
 struct slot_drop;
@@ -16,6 +18,8 @@ struct slot_drop_options {
     struct set *set;
     const struct journal *journal;
     void (*dropped)(void *context, slot_t slot); /* on the thread of the drop, no lock held */
+    /* With the slot locked: this node follows another one now, whose data it must not touch. The slot is let go. */
+    bool (*forbidden)(void *context);
     void *context;
 };
 
