@@ -23,6 +23,7 @@
 #include "server/run/errors.h"
 #include "server/run/stats.h"
 #include "server/run/waiting.h"
+#include "server/stat/redact.h"
 
 void executor_init(struct executor *x, struct node *node, uint64_t seed, bool may_wait)
 {
@@ -259,18 +260,20 @@ static bool allowed_when_subscribed(const struct command *c)
 
 /* ---- Running ---- */
 
+enum { MONITOR_WORDS_REDACTED = 256 };
+
 static void feed_monitor(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
                          size_t argc)
 {
+    struct slice few[MONITOR_WORDS_REDACTED];
+    const struct slice *shown;
+
     if ((command->flags & (FACT_SKIP_MONITOR | FACT_ADMIN)) != 0)
         return;
-    if (strcmp(command->name, "auth") == 0 || strcmp(command->name, "hello") == 0) {
-        struct slice hidden[2] = {argv[0], SLICE_LITERAL("(redacted)")};
-
-        monitor_feed(x->node->clients, s->client, s->db, hidden, argc > 1 ? 2 : 1);
-        return;
-    }
-    monitor_feed(x->node->clients, s->in_script ? NULL : s->client, s->db, argv, argc);
+    shown = redact(command, argv, argc, few, MONITOR_WORDS_REDACTED);
+    if (shown != argv && argc > MONITOR_WORDS_REDACTED)
+        argc = MONITOR_WORDS_REDACTED; /* what follows was not looked at */
+    monitor_feed(x->node->clients, s->in_script ? NULL : s->client, s->db, shown, argc);
 }
 
 /* Statistics, slow log, MONITOR of a command that was run to its end. */

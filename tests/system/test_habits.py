@@ -147,3 +147,17 @@ def _():
         every = c.must("CONFIG", "GET", "*")
         true(b"key-load-delay" not in every and b"maxmemory" in every, "key-load-delay is not listed")
         equal(c.must("CONFIG", "GET", "key-load-delay"), [b"key-load-delay", b"0"])
+
+
+@test("MONITOR shows no passwords")
+def _():
+    with Server() as server, server.connect() as c, Connection(server.port) as eye:
+        eye.must("MONITOR")
+        for words in (("AUTH", "secret1"), ("AUTH", "someone", "secret2"), ("HELLO", "2", "AUTH", "someone", "secret3"),
+                      ("MIGRATE", "127.0.0.1", "1", "none", "0", "100", "AUTH", "secret4"),
+                      ("MIGRATE", "127.0.0.1", "1", "none", "0", "100", "AUTH2", "someone", "secret5"), ("PING",)):
+            c.command(*words)
+        text = b""
+        while b"PING" not in text:
+            text += eye.read()[1] + b"\n"
+        true(b"secret" not in text and text.count(b"(redacted)") >= 5, text.decode())
