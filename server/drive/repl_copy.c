@@ -58,6 +58,28 @@ static bool stopping(struct repl *r)
     return is;
 }
 
+/* Waits until the replica has taken enough of what it was sent; one that takes nothing for repl-timeout is closed. */
+static void wait_for_room(struct repl *r, struct client *client)
+{
+    uint64_t pending = client_output_bytes(client);
+    msec_t since = node_now(r->node);
+
+    while (client_is_open(client) && pending > REPL_COPY_PENDING_MAX && !stopping(r)) {
+        uint64_t now_pending;
+
+        nap();
+        now_pending = client_output_bytes(client);
+        if (now_pending != pending)
+            since = node_now(r->node);
+        pending = now_pending;
+        if (node_now(r->node) - since > atomic_load(&r->settings.timeout_ms)) {
+            log_event(LOG_WARNING, "copy_not_taken address=%s", client_address(client));
+            client_close(client);
+            return;
+        }
+    }
+}
+
 /* To every one that is still there. ERR_CLOSED: nobody is. */
 static enum err send_all(struct copy *c, struct slice bytes)
 {
@@ -66,8 +88,7 @@ static enum err send_all(struct copy *c, struct slice bytes)
     for (size_t i = 0; i < c->count; i++) {
         struct client *client = c->group[i]->client;
 
-        while (client_is_open(client) && client_output_bytes(client) > REPL_COPY_PENDING_MAX && !stopping(c->repl))
-            nap();
+        wait_for_room(c->repl, client);
         if (!client_is_open(client))
             continue;
         client_push(client, bytes);

@@ -21,6 +21,7 @@
 #include "engine/set/set.h"
 #include "persistence/atomic_file.h"
 #include "persistence/vfs.h"
+#include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
 #include "server/run/call.h"
@@ -89,8 +90,23 @@ enum err repl_role_lead(struct repl *r)
     return OK;
 }
 
+/* For CONFIG GET and CONFIG REWRITE: what a start would do. In a cluster nodes.conf says it. */
+static void setting_note(struct repl *r, const char *host, int port)
+{
+    char name[REPL_HOST_MAX], text[16];
+    bool none = host[0] == '\0';
+
+    if (node_is_cluster(r->node))
+        return;
+    snprintf(name, sizeof name, "%s", none ? "no" : host);
+    snprintf(text, sizeof text, "%d", port);
+    if (config_apply(node_config(r->node), SLICE_LITERAL("replicaof"), (char *[]){name, none ? "one" : text}, 2) != OK)
+        log_event(LOG_WARNING, "replicaof_not_noted error=\"%s\"", err_text());
+}
+
 static void aim(struct repl *r, const char *host, int port, bool failover)
 {
+    setting_note(r, host, port);
     repl_link_halt(r);
     pthread_mutex_lock(&r->link_lock);
     snprintf(r->host, sizeof r->host, "%s", host);

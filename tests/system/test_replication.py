@@ -298,6 +298,8 @@ def _():
             equal([role[0], role[2][0][:2]], [b"master", [b"127.0.0.1", str(replica.port).encode()]])
             role = plain(r.command("ROLE"))
             equal(role[:4], [b"slave", b"127.0.0.1", primary.port, b"connected"])
+            equal(plain(r.command("CONFIG", "GET", "replicaof")), [b"replicaof", f"127.0.0.1 {primary.port}".encode()])
+            equal(plain(p.command("CONFIG", "GET", "replicaof")), [b"replicaof", b""])
             true(b" flags=S " in p.must("CLIENT", "LIST"), "the replica's flag in CLIENT LIST")
             equal(p.must("REPLICAOF", "NO", "ONE"), b"OK")
             equal(plain(r.command("REPLICAOF", "127.0.0.1", primary.port)), b"OK Already connected to specified master")
