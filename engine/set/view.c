@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum { PASSES_MAX = 6, QUIET_BYTES = 4 << 20 };
+
 struct view_db {
     struct cursor *keys, *rows; /* NULL: the database is empty */
     uint64_t key_count, expire_count;
@@ -86,6 +88,26 @@ static enum err open_all(struct set *s, struct set_view *v)
     return e;
 }
 
+/*
+ * Whatever is dirty when commands are stopped is drained while they wait, and so is the sync of the log. Each pass leaves what was
+ * written during it, which is less than before as long as the disk is faster than the clients.
+ */
+static enum err drain_most(struct set *s)
+{
+    int64_t before = INT64_MAX;
+
+    for (int i = 0; i < PASSES_MAX; i++) {
+        int64_t left;
+
+        TRY(writer_pass(s, false));
+        left = atomic_load(&s->dirty_bytes);
+        if (left < QUIET_BYTES || left >= before)
+            break;
+        before = left;
+    }
+    return s->journal->sync(s->journal->context, s->journal->tail(s->journal->context));
+}
+
 enum err set_view_open(struct set *s, struct set_view **out)
 {
     struct set_view *v = calloc(1, sizeof *v);
@@ -97,7 +119,7 @@ enum err set_view_open(struct set *s, struct set_view **out)
     v->dbs = calloc(s->visible, sizeof *v->dbs);
     check(v->dbs != NULL);
     v->done = true;
-    e = writer_pass(s, false);
+    e = drain_most(s);
     if (e == OK) {
         pthread_mutex_lock(&s->pass);
         began = now_us();
