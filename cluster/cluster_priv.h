@@ -96,6 +96,7 @@ struct link {
     bool extensions;
     msec_t created, data_received; /* on this link */
     msec_t asked; /* the first PING since the last PONG on it; 0: all are answered */
+    unsigned unanswered; /* outbound: PINGs and MEETs without their PONG, which come in order */
     char peer_ip[CLUSTER_IP_SIZE];  /* inbound only */
     char local_ip[CLUSTER_IP_SIZE]; /* inbound only */
     struct link *next; /* in its bucket */
@@ -135,6 +136,9 @@ struct manual {
     struct node *replica;
     bool paused; /* no write is under way any more */
     /* On the replica. */
+    link_t link;   /* on which the master was asked */
+    unsigned skip; /* PONGs on it that answer what was said before that */
+    msec_t hinted;
     bool target_known;
     uint64_t target; /* the master's offset at the pause */
     bool may_start;

@@ -3,12 +3,15 @@
  *
  *   replica: manual_begin -- MFSTART --> master: manual_on_start: PAUSE
  *                                                driver: nothing is under way any more (REPLICATION, paused)
- *   manual_on_header: target <-- PING, PAUSED flag, final offset --
+ *   manual_on_hint <-- PING, PAUSED flag --
+ *   -- PING --> ; manual_on_pong: target <-- PONG, PAUSED flag, final offset --
  *   driver: applied offset is there (REPLICATION) -> may_start: an election without delay, voters need no FAIL
  *   the winner's PONG --> master: becomes a replica, then PAUSE 0
  *
  * (1) The PAUSED flag leaves only when no write can follow the offset beside it.
- * (2) The replica gives up before its master lets writes go on, so it cannot win behind its master's back.
+ * (2) Only a PONG to a PING that followed MFSTART on the same link names the target: a message that a cut held back may
+ *     tell of an earlier pause, after which the master went on.
+ * (3) The replica gives up before its master lets writes go on, so it cannot win behind its master's back.
  */
 #include "cluster/manual.h"
 
@@ -17,6 +20,8 @@
 #include "cluster/epoch.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
+
+enum { HINT_PAUSE_MS = 20 };
 
 void manual_begin(struct cluster *c, enum manual_kind kind)
 {
@@ -35,7 +40,11 @@ void manual_begin(struct cluster *c, enum manual_kind kind)
         return;
     }
     action_log(c, LOG_WARNING, "Manual failover user request accepted.");
-    message_send_plain(c, c->myself->master, CODEC_MFSTART, 0);
+    if (!message_send_plain(c, c->myself->master, CODEC_MFSTART, 0))
+        return;
+    c->manual.link = c->myself->master->out->id;
+    c->manual.skip = c->myself->master->out->unanswered;
+    message_send_ping(c, c->myself->master->out, CODEC_PING);
 }
 
 void manual_on_start(struct cluster *c, struct node *replica)
@@ -62,10 +71,38 @@ static void check_target(struct cluster *c)
     election_cancel(c);
 }
 
-void manual_on_header(struct cluster *c, const struct node *sender, const struct codec_header *h)
+static bool waits_for_pause(const struct cluster *c)
 {
-    if (c->manual.end == 0 || sender != c->myself->master || c->manual.target_known || c->manual.may_start ||
-        (h->mflags & CODEC_MFLAG_PAUSED) == 0)
+    return c->manual.end != 0 && c->manual.link != CLUSTER_LINK_NONE && !c->manual.target_known && !c->manual.may_start;
+}
+
+/* Asks the master for its offset, on the link that told it to hold its writes. */
+static void ask_offset(struct cluster *c)
+{
+    const struct node *master = c->myself->master;
+
+    if (waits_for_pause(c) && master != NULL && master->out != NULL && master->out->id == c->manual.link)
+        message_send_ping(c, master->out, CODEC_PING);
+}
+
+void manual_on_hint(struct cluster *c, const struct node *sender, const struct codec_header *h)
+{
+    if (sender != c->myself->master || (h->mflags & CODEC_MFLAG_PAUSED) == 0 || h->type == CODEC_PONG ||
+        c->now - c->manual.hinted < HINT_PAUSE_MS)
+        return;
+    c->manual.hinted = c->now;
+    ask_offset(c);
+}
+
+void manual_on_pong(struct cluster *c, const struct link *l, const struct codec_header *h)
+{
+    if (!waits_for_pause(c) || l->id != c->manual.link)
+        return;
+    if (c->manual.skip > 0) {
+        c->manual.skip--;
+        return;
+    }
+    if ((h->mflags & CODEC_MFLAG_PAUSED) == 0 || h->offset < c->repl_offset)
         return;
     c->manual.target_known = true;
     c->manual.target = h->offset;
@@ -90,6 +127,7 @@ void manual_on_replication(struct cluster *c, const struct cluster_replication *
 
 void manual_tick(struct cluster *c)
 {
+    ask_offset(c);
     if (c->manual.end == 0 || c->now <= c->manual.end)
         return;
     action_log(c, LOG_WARNING, "Manual failover timed out");

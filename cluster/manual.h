@@ -19,8 +19,11 @@ void manual_begin(struct cluster *c, enum manual_kind kind);
 /* MFSTART from one of this master's replicas. */
 void manual_on_start(struct cluster *c, struct node *replica);
 
-/* Any message of my master: its offset, once its writes are held. */
-void manual_on_header(struct cluster *c, const struct node *sender, const struct codec_header *h);
+/* Any message of my master may tell that its writes are held: that makes it worth asking. */
+void manual_on_hint(struct cluster *c, const struct node *sender, const struct codec_header *h);
+
+/* A PONG on our link, before it is counted: the master's offset, if it answers what was asked after MFSTART. */
+void manual_on_pong(struct cluster *c, const struct link *l, const struct codec_header *h);
 
 /* What the driver says about offsets and the pause. */
 void manual_on_replication(struct cluster *c, const struct cluster_replication *r);

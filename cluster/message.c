@@ -101,6 +101,8 @@ void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
     gossip_count = gossip_write(c, &b);
     if (l->extensions || (l->node != NULL && l->node->extensions))
         extension_count = write_extensions(c, &b);
+    if (type != CODEC_PONG && !link_is_inbound(l))
+        l->unanswered++;
     if (type == CODEC_PING && l->node != NULL && l->node->out == l) {
         if (l->node->ping_sent == 0)
             l->node->ping_sent = c->now;

@@ -36,7 +36,7 @@ static void apply_header(struct cluster *c, struct incoming *in)
     n->data_received = c->now;
     n->repl_offset = in->h.offset;
     n->master_failed = (in->h.flags & CODEC_FLAG_MASTER_FAILED) != 0;
-    manual_on_header(c, n, &in->h);
+    manual_on_hint(c, n, &in->h);
     epoch_see(c, in->h.current_epoch);
     /* A replica's header carries its master's epoch, which the master tells by itself. */
     if (in->h.master[0] == '\0' && in->h.config_epoch > n->config_epoch) {
@@ -55,6 +55,9 @@ static void apply_pong(struct cluster *c, struct incoming *in)
     if (in->h.type != CODEC_PONG || l == NULL || link_is_inbound(l) || l->node != in->sender)
         return;
     n = in->sender;
+    manual_on_pong(c, l, &in->h);
+    if (l->unanswered > 0)
+        l->unanswered--;
     n->pong_received = n->answered = c->now;
     n->ping_sent = 0;
     if (l->asked > n->heard_us)

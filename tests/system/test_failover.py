@@ -365,3 +365,10 @@ def _():
             master.start()
             wait_until(lambda: role(master) == "slave" and replicas_up(c), 40, "the old master streams")
         c.wait_ok(40)
+        for master, replica in pairs(c): # planned, both ways
+            sync(master, replica)
+            with replica.connect() as r:
+                equal(show(r.command("CLUSTER", "FAILOVER")), "+OK")
+            wait_until(lambda: role(replica) == "master" and role(master) == "slave", 20, "a planned failover")
+        c.wait_ok(40)
+        read_back(c.nodes[0].port, 200)

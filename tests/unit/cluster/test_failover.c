@@ -286,6 +286,13 @@ START_TEST(election__without_votes_is_tried_again_in_a_new_epoch)
 }
 END_TEST
 
+/* All that was asked before is answered, then what was asked after MFSTART. */
+static void answer_all(struct shard *s)
+{
+    for (unsigned n = lab_node(&s->l, s->a)->out->unanswered; n > 0; n--)
+        lab_pong(&s->l, s->a);
+}
+
 START_TEST(planned__the_replica_waits_for_the_paused_offset)
 {
     struct shard s;
@@ -297,8 +304,13 @@ START_TEST(planned__the_replica_waits_for_the_paused_offset)
     lab_say(&s.l, s.a, CODEC_PING);
     ck_assert_ptr_null(lab_action(&s.l, CLUSTER_OFFSET_WANTED, 0));
     s.a->mflags = CODEC_MFLAG_PAUSED;
-    lab_say(&s.l, s.a, CODEC_PING);
-    ck_assert_uint_eq(lab_action(&s.l, CLUSTER_OFFSET_WANTED, 0)->offset, 150);
+    s.l.now += 50;
+    lab_say(&s.l, s.a, CODEC_PING); /* only a hint: it is asked */
+    ck_assert_ptr_null(lab_action(&s.l, CLUSTER_OFFSET_WANTED, 0));
+    ck_assert_uint_eq(lab_sent(&s.l, CODEC_PING, 0)->link, s.a->out);
+    answer_all(&s);
+    ck_assert(s.l.core->manual.target_known);
+    ck_assert_uint_eq(s.l.core->manual.target, 150);
     s.offset = 149;
     tell(&s, true, 0);
     ck_assert(!s.l.core->election.sent);
@@ -313,6 +325,27 @@ START_TEST(planned__the_replica_waits_for_the_paused_offset)
 }
 END_TEST
 
+START_TEST(planned__an_old_pause_names_no_target)
+{
+    struct shard s;
+
+    open_shard(&s, false);
+    lab_ticks(&s.l, LAB_TIMEOUT_MS / 2 + 200); /* a PING is under way */
+    ck_assert_uint_gt(lab_node(&s.l, s.a)->out->unanswered, 0);
+    tell(&s, true, 0);
+    lab_reply(&s.l, CLUSTER_CMD_FAILOVER, "");
+    s.a->mflags = CODEC_MFLAG_PAUSED;
+    s.a->offset = 100;
+    lab_pong(&s.l, s.a); /* the answer to the PING before MFSTART */
+    lab_say(&s.l, s.a, CODEC_PING);
+    ck_assert(!s.l.core->manual.target_known);
+    s.a->offset = 99; /* less than is here already */
+    answer_all(&s);
+    ck_assert(!s.l.core->manual.target_known);
+    lab_close(&s.l);
+}
+END_TEST
+
 START_TEST(planned__gives_up_after_five_seconds_and_counts_no_late_vote)
 {
     struct shard s;
@@ -321,7 +354,7 @@ START_TEST(planned__gives_up_after_five_seconds_and_counts_no_late_vote)
     lab_reply(&s.l, CLUSTER_CMD_FAILOVER, "");
     s.a->mflags = CODEC_MFLAG_PAUSED;
     s.a->offset = 100;
-    lab_say(&s.l, s.a, CODEC_PING);
+    answer_all(&s);
     ck_assert(s.l.core->election.sent);
     vote(&s, s.c);
     for (int i = 0; i < 51; i++) {
@@ -496,6 +529,7 @@ int main(void)
     tcase_add_test(tests, election__no_failover_means_none);
     tcase_add_test(tests, election__without_votes_is_tried_again_in_a_new_epoch);
     tcase_add_test(tests, planned__the_replica_waits_for_the_paused_offset);
+    tcase_add_test(tests, planned__an_old_pause_names_no_target);
     tcase_add_test(tests, planned__gives_up_after_five_seconds_and_counts_no_late_vote);
     tcase_add_test(tests, planned__force_asks_at_once_and_takeover_asks_nobody);
     tcase_add_test(tests, planned__the_master_names_its_offset_when_writes_are_held_and_lets_go_last);
