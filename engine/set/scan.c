@@ -98,20 +98,82 @@ static int by_hash(const void *a, const void *b)
     return (x->hash > y->hash) - (x->hash < y->hash);
 }
 
-/* Of a page from memory alone, keeps `count` objects and the rest of the last one's hash. */
-static void page_cut(struct page *p, size_t count)
+/* A cell carries the upper half of its object's hash: most objects that a page does not want are not looked at. */
+static bool cell_wanted(const struct table *t, uint32_t i, uint32_t from, uint32_t last)
 {
-    if (p->count > 0) /* an empty page has no array to sort */
-        qsort(p->objects, p->count, sizeof *p->objects, by_hash); /* none is owned: no flags to carry along */
-    p->whole = p->count <= count;
-    p->last_hash = UINT32_MAX;
-    if (p->whole)
-        return;
-    p->last_hash = p->objects[count - 1]->hash;
-    while (count < p->count && p->objects[count]->hash == p->last_hash)
-        count++;
-    p->whole = count == p->count;
-    p->count = count;
+    uint32_t half = (uint32_t)(t->cells[i] >> 48);
+
+    return t->cells[i] != 0 && half >= from >> 16 && half <= last >> 16;
+}
+
+static bool is_live(const struct obj *o, uint32_t from, uint32_t last)
+{
+    return !(o->state & STATE_TOMB) && o->hash >= from && o->hash <= last;
+}
+
+/* The heap's largest hash is replaced. */
+static void heap_replace(uint32_t *heap, size_t count, uint32_t hash)
+{
+    size_t at = 0;
+
+    for (;;) {
+        size_t child = 2 * at + 1;
+
+        if (child + 1 < count && heap[child + 1] > heap[child])
+            child++;
+        if (child >= count || heap[child] <= hash)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = hash;
+}
+
+static void heap_add(uint32_t *heap, size_t count, uint32_t hash)
+{
+    size_t at = count;
+
+    for (; at > 0 && heap[(at - 1) / 2] < hash; at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = hash;
+}
+
+/* The count-th smallest hash in memory from `from` on, UINT32_MAX if there are not more than that: where a page ends. One
+ * walk over the cells, without sorting what is not given. */
+static uint32_t page_end(const struct table *t, uint32_t from, size_t count)
+{
+    uint32_t last = UINT32_MAX, *heap;
+    size_t size = 0;
+    bool more = false;
+
+    if (count == 0 || count >= t->used)
+        return UINT32_MAX;
+    heap = malloc(count * sizeof *heap);
+    check(heap != NULL);
+    for (uint32_t i = 0; i < t->capacity; i++) {
+        const struct obj *o;
+
+        if (t->cells[i] == 0 || (uint32_t)(t->cells[i] >> 48) < from >> 16)
+            continue;
+        if (size == count && (uint32_t)(t->cells[i] >> 48) > heap[0] >> 16) {
+            more = true; /* or a tombstone: then the next page is an empty one */
+            continue;
+        }
+        o = table_at(t, i);
+        if (!is_live(o, from, UINT32_MAX))
+            continue;
+        if (size < count) {
+            heap_add(heap, size++, o->hash);
+        } else {
+            more = true;
+            if (o->hash < heap[0])
+                heap_replace(heap, count, o->hash);
+        }
+    }
+    if (size == count && more)
+        last = heap[0];
+    free(heap);
+    return last;
 }
 
 static enum err page_read(struct set *s, struct space *space, slot_t number, uint32_t from, size_t count, struct page *p)
@@ -119,16 +181,17 @@ static enum err page_read(struct set *s, struct space *space, slot_t number, uin
     struct slot *slot = &space->slots[number];
     bool complete = slot->live == slot->keys;
 
-    if (!complete)
+    if (complete) {
+        p->last_hash = page_end(&slot->table, from, count);
+        p->whole = p->last_hash == UINT32_MAX;
+    } else {
         TRY(page_store(s, space, number, from, count, p));
-    for (uint32_t i = 0; i < slot->table.capacity; i++) {
-        struct obj *o = table_at(&slot->table, i);
-
-        if (o != NULL && !(o->state & STATE_TOMB) && o->hash >= from && (complete || o->hash <= p->last_hash))
-            page_add(p, o, false);
     }
-    if (complete)
-        page_cut(p, count);
+    for (uint32_t i = 0; i < slot->table.capacity; i++)
+        if (cell_wanted(&slot->table, i, from, p->last_hash) && is_live(table_at(&slot->table, i), from, p->last_hash))
+            page_add(p, table_at(&slot->table, i), false);
+    if (complete && p->count > 0)
+        qsort(p->objects, p->count, sizeof *p->objects, by_hash); /* none is owned: no flags to carry along */
     return OK;
 }
 
