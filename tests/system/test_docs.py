@@ -4,7 +4,8 @@ from harness.runner import equal, test, true
 from harness.server import Server, redis
 
 # Where Cairn follows Redis 7.2, or is more exact than 7.0's own tables.
-OURS = {"bitop", "client|kill", "client|list", "command|getkeys", "command|getkeysandflags", "debug", "zrank", "zrevrank"}
+OURS = {"bitop", "client|kill", "client|list", "command|getkeys", "command|getkeysandflags", "debug", "zrank", "zrevrank", "migrate",
+        "geohash", "geopos", "georadius", "georadiusbymember", "pfmerge"}
 
 
 def pairs(words):
