@@ -273,13 +273,21 @@ def _():
             began = time.time()
             equal(as_text(s.command("GET", "x")), "1")
             s.must("SET", "y", "1")
+            s.must("MULTI")
+            s.must("GET", "x")
+            equal(as_text(s.command("EXEC")), ["1"])
             true(time.time() - began < 0.5, "readers of the key and writers of others go on")
-            equal(s.must("INCR", "x"), 2) # waits, and is not lost
+            with source.connect() as other:
+                for words in (("MULTI",), ("INCR", "z"), ("INCR", "x")):
+                    other.must(*words)
+                other.send("EXEC")
+                equal(s.must("INCR", "x") in (2, 3), True) # both wait, and neither is lost
+                equal(as_text(other.read())[0], 1)
             mover.join()
             equal(done[0][0], "-IOERR error or timeout reading to target instance")
             true(1.3 < done[0][1] < 4, f"after {done[0][1]:.2f} s")
             true(time.time() - began > 0.8, "the writer of the key waited")
-            equal(as_text(s.command("GET", "x")), "2")
+            equal(as_text(s.command("GET", "x")), "3")
 
 
 def reshard(c, source, target, slots, **options):
