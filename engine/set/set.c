@@ -83,10 +83,16 @@ struct space *set_space_make(struct set *s, unsigned db)
 
         if (store_family(s->store, uid) == NULL) {
             struct family *old = NULL;
+            lsn_t born = 0; /* what is on the stage comes from another history; what is replayed, from before now */
 
-            /* Everything about this database comes later than now; what is on the stage, from another history. */
-            lsn_t born = db < s->visible ? s->journal->tail(s->journal->context) : 0;
-
+            /*
+             * Everything about this database comes later than now. The log must be durable up to here before the family is:
+             * what a crash takes from the log's end is written again at the same positions, and replay would skip it.
+             */
+            if (db < s->visible && atomic_load(&s->replaying) == 0) {
+                born = s->journal->tail(s->journal->context);
+                check(s->journal->sync(s->journal->context, born) == OK);
+            }
             check(store_family_create(s->store, uid, born, &old) == OK && old == NULL);
         }
         space = space_new(uid);

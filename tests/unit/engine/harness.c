@@ -19,7 +19,7 @@ enum { KEYS_MAX = 32 };
 struct harness_journal {
     struct journal journal;
     pthread_mutex_t lock;
-    lsn_t tail;
+    lsn_t tail, synced;
     struct buf text, printed;
 };
 
@@ -55,9 +55,23 @@ static lsn_t tail(void *context)
 
 static enum err sync_(void *context, lsn_t lsn)
 {
-    (void)context;
-    (void)lsn;
+    struct harness_journal *j = context;
+
+    pthread_mutex_lock(&j->lock);
+    if (lsn > j->synced)
+        j->synced = lsn;
+    pthread_mutex_unlock(&j->lock);
     return OK;
+}
+
+lsn_t harness_synced(struct harness *h)
+{
+    lsn_t at;
+
+    pthread_mutex_lock(&h->journal->lock);
+    at = h->journal->synced;
+    pthread_mutex_unlock(&h->journal->lock);
+    return at;
 }
 
 static void trim(void *context, lsn_t floor)

@@ -49,6 +49,9 @@ void harness_abort(struct harness *h);
 const char *harness_text(struct harness *h);
 void harness_text_clear(struct harness *h);
 
+/* How far the journal was asked to be durable. */
+lsn_t harness_synced(struct harness *h);
+
 /* Everything to the store, then out of memory: the next look-ups read rows. */
 void harness_cool(struct harness *h);
 
