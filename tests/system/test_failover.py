@@ -38,7 +38,8 @@ def six(**options):
 
 
 def ready(c):
-    wait_until(lambda: replicas_up(c), 30, "all replicas stream")
+    """Every replica streams, and the first node (whose word pairs() takes) has heard of all of them."""
+    wait_until(lambda: replicas_up(c) and len(pairs(c)) == len(c.nodes) // 2, 30, "all replicas stream")
     for master, replica in pairs(c):
         sync(master, replica)
 
