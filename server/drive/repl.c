@@ -187,7 +187,6 @@ enum err repl_open(struct node *n, bool lossless, struct repl **out)
     pthread_mutex_init(&r->link_lock, NULL);
     pthread_mutex_init(&r->list_lock, NULL);
     pthread_cond_init(&r->link_changed, NULL);
-    pthread_cond_init(&r->acked, NULL);
     pthread_cond_init(&r->copy_wanted, NULL);
     settings_open(r);
     e = history_open(r, lossless);
@@ -230,7 +229,6 @@ void repl_close(struct repl *r)
     pthread_mutex_destroy(&r->link_lock);
     pthread_mutex_destroy(&r->list_lock);
     pthread_cond_destroy(&r->link_changed);
-    pthread_cond_destroy(&r->acked);
     pthread_cond_destroy(&r->copy_wanted);
     free(r);
 }

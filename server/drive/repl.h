@@ -72,9 +72,16 @@ enum err repl_role(struct repl *r, struct call *c);     /* ROLE */
 enum err repl_failover(struct repl *r, struct call *c); /* FAILOVER ... */
 
 /*
- * Waits until `replicas` replicas have acknowledged lsn (fsynced: have it on stable storage), at most until the deadline
- * (unix ms; 0: none); returns how many have. Asks them when some have not yet. For threads that may wait.
+ * WAIT and WAITAOF: writes the reply if `wanted` has come true or the client cannot wait; else the client is parked until
+ * then, or for timeout_ms (0: for ever). The reply is the number of replicas that have lsn, behind whether the own disk has it
+ * if `fsynced`.
  */
-size_t repl_wait(struct repl *r, lsn_t lsn, bool fsynced, size_t replicas, msec_t deadline_ms);
+struct repl_wait {
+    lsn_t lsn;
+    bool fsynced;    /* replicas must have it on stable storage */
+    bool local;      /* and so must this node */
+    size_t replicas;
+};
+enum err repl_wait(struct repl *r, struct call *c, const struct repl_wait *wanted, msec_t timeout_ms);
 
 #endif

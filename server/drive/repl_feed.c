@@ -148,7 +148,7 @@ static void rest(struct repl *r, lsn_t seen, bool pressed)
     uint64_t count;
 
     atomic_store(&r->feed_sleeps, true);
-    if (wal_written(r->wal) == seen)
+    if (wal_written(r->wal) == seen && !atomic_load(&r->getack_wanted))
         (void)poll(&p, 1, pressed ? PRESSED_MS : IDLE_MS);
     atomic_store(&r->feed_sleeps, false);
     if (read(r->feed_wake, &count, sizeof count) < 0)
@@ -163,9 +163,14 @@ static void *feed_run(void *context)
 
     check(online != NULL);
     while (!stopping(r)) {
-        lsn_t seen = wal_written(r->wal);
-        size_t count = collect(r, online);
+        lsn_t seen;
+        size_t count;
         bool pressed = false;
+
+        if (atomic_exchange(&r->getack_wanted, false))
+            repl_mark(r, SLICE_LITERAL("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"));
+        seen = wal_written(r->wal);
+        count = collect(r, online);
 
         for (size_t i = 0; i < count; i++) {
             struct replica *p = online[i];

@@ -5,6 +5,7 @@
  *   repl_role.c    becoming replica and primary          repl_stream.c  the primary's stream, applied
  *   repl_serve.c   PSYNC, REPLCONF, the list             repl_load.c    a whole copy, received
  *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent
+ *   repl_wait.c    WAIT, WAITAOF                         repl_info.c    INFO
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_PRIV_H
 #define CAIRN_SERVER_DRIVE_REPL_PRIV_H
@@ -19,6 +20,7 @@
 
 struct client;
 struct wal_reader;
+struct ack_wait;
 
 enum {
     REPL_HOST_MAX = 256,
@@ -94,10 +96,9 @@ struct repl {
 
     /* Replicas, under list_lock */
     pthread_mutex_t list_lock;
-    pthread_cond_t acked;     /* somebody acknowledged, came or went */
     struct replica *replicas; /* listed ones */
     struct replica *strays;   /* REPLCONF was said, PSYNC not yet */
-    size_t waiters;           /* in repl_wait */
+    struct ack_wait *waits;   /* repl_wait.c: clients in WAIT and WAITAOF */
     msec_t pinged_ms;
     msec_t kept_alive_ms;
 
@@ -105,6 +106,7 @@ struct repl {
     pthread_t feed_thread;
     int feed_wake;            /* eventfd */
     atomic_bool feed_sleeps;
+    atomic_bool getack_wanted; /* somebody waits for ACKs: the next round asks for them */
     atomic_size_t listed;     /* how many in replicas */
     atomic_size_t good;       /* online, and acknowledged lately */
 
@@ -138,6 +140,10 @@ void repl_session_end(void *repl, struct session *s);
 void repl_drop_replicas(struct repl *r);
 /* Ip and port under which clients reach a replica. Under list_lock. */
 void replica_address(const struct replica *p, char ip[REPL_IP_MAX], int *port);
+
+/* ---- repl_wait.c ---- */
+/* After an acknowledgement. Under list_lock. */
+void repl_wait_look(struct repl *r);
 
 /* ---- repl_copy.c ---- */
 void repl_copy_start(struct repl *r);

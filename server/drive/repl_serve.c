@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -58,7 +57,6 @@ void repl_session_end(void *context, struct session *s)
     pthread_mutex_lock(&r->list_lock);
     if (p->listed) {
         p->gone = true;
-        pthread_cond_broadcast(&r->acked);
     } else {
         unlink_from(&r->strays, p);
         client_unref(p->client);
@@ -113,8 +111,7 @@ static void acknowledge(struct repl *r, struct session *s, lsn_t acked, bool has
         p->state = REPLICA_ONLINE;
         repl_feed_wake(r);
     }
-    if (r->waiters > 0)
-        pthread_cond_broadcast(&r->acked);
+    repl_wait_look(r);
     pthread_mutex_unlock(&r->list_lock);
 }
 
@@ -328,44 +325,4 @@ enum err repl_role(struct repl *r, struct call *c)
     }
     pthread_mutex_unlock(&r->list_lock);
     return OK;
-}
-
-/* ---- WAIT ---- */
-
-static size_t count_acked(const struct repl *r, lsn_t lsn, bool fsynced)
-{
-    size_t count = 0;
-
-    for (const struct replica *p = r->replicas; p != NULL; p = p->next)
-        count += !p->gone && p->state == REPLICA_ONLINE && (fsynced ? p->fsynced : p->acked) >= lsn;
-    return count;
-}
-
-size_t repl_wait(struct repl *r, lsn_t lsn, bool fsynced, size_t replicas, msec_t deadline_ms)
-{
-    const struct slice getack = SLICE_LITERAL("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
-    size_t count;
-
-    pthread_mutex_lock(&r->list_lock);
-    count = count_acked(r, lsn, fsynced);
-    if (count < replicas) {
-        pthread_mutex_unlock(&r->list_lock);
-        repl_mark(r, getack);
-        pthread_mutex_lock(&r->list_lock);
-        r->waiters++;
-        while ((count = count_acked(r, lsn, fsynced)) < replicas && !node_is_stopping(r->node)) {
-            msec_t now = node_now(r->node), until = now + 100; /* a look at the clock and at the node's end now and then */
-            struct timespec t;
-
-            if (deadline_ms != 0 && now >= deadline_ms)
-                break;
-            if (deadline_ms != 0 && deadline_ms < until)
-                until = deadline_ms;
-            t = (struct timespec){until / 1000, until % 1000 * 1000000};
-            pthread_cond_timedwait(&r->acked, &r->list_lock, &t);
-        }
-        r->waiters--;
-    }
-    pthread_mutex_unlock(&r->list_lock);
-    return count;
 }

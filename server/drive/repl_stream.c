@@ -17,6 +17,7 @@
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "server/drive/repl_priv.h"
+#include "server/net/clients.h"
 #include "server/net/resp.h"
 #include "server/run/execute.h"
 
@@ -31,6 +32,7 @@ struct stream {
     struct resp_words words;
     struct resp_request *requests; /* of a transaction */
     size_t request_count, request_capacity;
+    struct client *listed; /* as CLIENT LIST shows the link */
     struct buf out;
     size_t scanned;     /* bytes behind in_at that belong to an unfinished MULTI */
     bool in_multi, ack_now;
@@ -168,6 +170,8 @@ static void apply_one(struct stream *st, const struct slice *argv, size_t argc, 
     const struct command *command = registry_resolve(node_registry(st->repl->node), argv, argc, NULL);
     bool all = false;
 
+    if (command != NULL)
+        client_note_command(st->listed, command);
     if (special(st, command, argv, argc, raw))
         return;
     execute_keys_begin(&st->x);
@@ -341,9 +345,12 @@ static enum err acknowledge(struct stream *st)
 
 static enum err follow(struct stream *st)
 {
+    struct repl_wire *w = st->wire;
+
     TRY(acknowledge(st));
     for (;;) {
         enum err e = step(st);
+        size_t had;
 
         if (e == OK)
             continue;
@@ -352,9 +359,12 @@ static enum err follow(struct stream *st)
             return e;
         if (st->ack_now || node_now(st->repl->node) - st->acked_ms >= ACK_MS)
             TRY(acknowledge(st));
-        e = repl_wire_fill_until(st->wire, st->acked_ms + ACK_MS);
+        had = w->in.size - w->in_at;
+        e = repl_wire_fill_until(w, st->acked_ms + ACK_MS);
         if (e != OK && e != ERR_AGAIN)
             return e;
+        if (e == OK)
+            client_link_note(st->listed, w->in.size - w->in_at - had, w->idle_from_ms);
     }
 }
 
@@ -367,6 +377,7 @@ enum err repl_stream_run(struct repl_wire *w)
     executor_init(&st.x, r->node, 2, true);
     session_init(&st.session, r->node, NULL);
     st.session.is_primary = st.session.authenticated = true;
+    st.listed = clients_link_add(node_clients(r->node), w->fd, node_now(r->node));
     resp_init(&st.parser, UINT32_MAX);
     st.parser.authenticated = true;
     if (!wal_selected(r->wal, &st.db))
@@ -374,6 +385,7 @@ enum err repl_stream_run(struct repl_wire *w)
     atomic_store(&r->whole, true);
     atomic_store(&r->link_state, REPL_LINK_CONNECTED);
     e = follow(&st);
+    client_link_end(st.listed);
     session_fini(&st.session);
     executor_fini(&st.x);
     resp_fini(&st.parser);

@@ -5,12 +5,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "server/net/monitor.h"
 #include "server/net/net_priv.h"
+#include "server/net/peer.h"
 #include "server/run/registry.h"
 
 #define RELAXED(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -112,6 +114,32 @@ void client_gone(struct client *client)
     }
     pthread_mutex_unlock(&c->lock);
     atomic_fetch_sub(&c->count, 1);
+}
+
+struct client *clients_link_add(struct clients *c, int fd, msec_t now_ms)
+{
+    char address[64], local_address[64];
+    struct client *client;
+
+    peer_addresses(fd, address, local_address);
+    client = client_new(c, NULL, fd, address, local_address, now_ms);
+    client_set_kind(client, CLIENT_PRIMARY);
+    client_set_flag(client, CLIENT_FLAG_PRIMARY, true);
+    client_set_text(client, CLIENT_USER, SLICE_LITERAL("(superuser)"));
+    atomic_fetch_add(&c->count, 1);
+    return client;
+}
+
+void client_link_note(struct client *c, uint64_t received, msec_t now_ms)
+{
+    STORE(c->received, RELAXED(c->received) + received);
+    STORE(c->active_ms, now_ms);
+}
+
+void client_link_end(struct client *take_c)
+{
+    client_gone(take_c);
+    client_unref(take_c);
 }
 
 struct client *client_ref(struct client *c)
@@ -352,6 +380,15 @@ void client_push(struct client *c, struct slice bytes)
     worker_post(c->worker, m);
 }
 
+/* Under the registry's lock: the socket of a link is open while it is listed. */
+static void close_soon(struct client *c)
+{
+    if (c->worker != NULL)
+        worker_post(c->worker, message_new(MESSAGE_CLOSE, c));
+    else
+        shutdown(c->fd, SHUT_RDWR);
+}
+
 void client_close(struct client *c)
 {
     if (client_is_open(c))
@@ -382,7 +419,7 @@ size_t clients_kill(struct clients *c, const struct client_filter *filter)
     for (struct client *client = c->first; client != NULL; client = client->next)
         if ((RELAXED(client->flags) & CLIENT_FLAG_CLOSING) == 0 && wanted(client, filter, now_ms)) {
             client_set_flag(client, CLIENT_FLAG_CLOSING, true);
-            worker_post(client->worker, message_new(MESSAGE_CLOSE, client));
+            close_soon(client);
             killed++;
         }
     pthread_mutex_unlock(&c->lock);
@@ -444,6 +481,14 @@ bool clients_unblock(struct clients *c, uint64_t id, bool with_error)
     }
     client_unref(client);
     return blocked;
+}
+
+void client_look(struct client *c)
+{
+    struct message *m = message_new(MESSAGE_UNBLOCK, c);
+
+    m->number = WAITING_LOOK;
+    worker_post(c->worker, m);
 }
 
 void clients_unblock_all(struct clients *c)

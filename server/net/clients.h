@@ -81,6 +81,14 @@ void clients_free(struct clients *c); /* no client is left */
 void clients_limits_set(struct clients *c, const struct client_limits *limits);
 struct client_limits clients_limits(struct clients *c);
 
+/*
+ * A connection that no worker serves: the replication link to the primary. It is listed like a client; CLIENT KILL shuts its
+ * socket down. The owner calls client_link_end before it closes the socket.
+ */
+struct client *clients_link_add(struct clients *c, int fd, msec_t now_ms);
+void client_link_note(struct client *c, uint64_t received, msec_t now_ms); /* bytes since the last note; one thread */
+void client_link_end(struct client *take_c);
+
 /* ---- Looking ---- */
 
 size_t clients_count(struct clients *c);
@@ -153,6 +161,9 @@ struct client *clients_find(struct clients *c, uint64_t id);
 
 /* Ends a blocking command: with a timeout's reply, or with an error. False: the client was not blocked. */
 bool clients_unblock(struct clients *c, uint64_t id, bool with_error);
+
+/* What its parked command waits for may have come true (server/run/parked.h); in vain is fine. */
+void client_look(struct client *c);
 
 /* Ends all blocking commands: the node became a replica. */
 void clients_unblock_all(struct clients *c);

@@ -490,6 +490,8 @@ static enum executed run_without_txn(struct executor *x, struct session *s, cons
     }
     x->held = false;
     e = execute_inside(x, s, command, argv, argc, raw, out);
+    if (__builtin_expect(e == ERR_AGAIN, 0))
+        return EXECUTE_BLOCKED;
     if (e == ERR_COLD || e == ERR_BUSY)
         return x->held ? EXECUTE_HELD : EXECUTE_AWAY;
     return EXECUTE_DONE;
@@ -557,8 +559,7 @@ static bool held(struct executor *x, const struct session *s, const struct comma
     return false;
 }
 
-/* CLIENT REPLY, and what ASKING leaves. */
-static void settle(struct session *s, struct buf *out, size_t mark)
+void execute_settle(struct session *s, struct buf *out, size_t mark)
 {
     if (s->asking > 0 && !s->multi.open) /* ASKING in front of MULTI holds up to EXEC */
         s->asking--;
@@ -620,7 +621,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     }
     command = plan->command;
     if (__builtin_expect(!execute_check(x, s, command, argv, argc, out), 0)) {
-        settle(s, out, mark);
+        execute_settle(s, out, mark);
         return EXECUTE_DONE;
     }
     if (__builtin_expect(x->key_capacity == 0, 0)) {
@@ -636,7 +637,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     }
     if (__builtin_expect(s->multi.open, 0) && (command->how & COMMAND_NOT_QUEUED) == 0) {
         if ((result = queue(x, s, command, argv, argc, raw, out)) == EXECUTE_DONE)
-            settle(s, out, mark);
+            execute_settle(s, out, mark);
         return result;
     }
     if (__builtin_expect(s->subscriptions + s->shard_subscriptions > 0, 0) && s->protocol == 2 &&
@@ -647,7 +648,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
         (void)reply_error(&c, "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
                               "allowed in this context", command->name);
         rejected(x, s, command, &reply);
-        settle(s, out, mark);
+        execute_settle(s, out, mark);
         return EXECUTE_DONE;
     }
     if ((command->how & COMMAND_NO_TXN) != 0)
@@ -657,6 +658,6 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     else
         result = run_with_txn(x, s, plan, argv, argc, raw, out);
     if (result == EXECUTE_DONE)
-        settle(s, out, mark);
+        execute_settle(s, out, mark);
     return result;
 }

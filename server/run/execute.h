@@ -54,7 +54,7 @@ enum executed {
     EXECUTE_DONE,    /* the reply (perhaps none) is in out */
     EXECUTE_AWAY,    /* nothing happened; run it again on an executor that may wait */
     EXECUTE_HELD,    /* nothing happened; CLIENT PAUSE, a key that is being moved away: run it again later */
-    EXECUTE_BLOCKED, /* the session waits for keys; see server/run/waiting.h */
+    EXECUTE_BLOCKED, /* the session waits: server/run/waiting.h, server/run/parked.h */
 };
 
 /* argv and raw stay valid until it returns. Appends to out. plan: NULL, or what execute_plan gave for these words. */
@@ -114,6 +114,9 @@ enum err execute_expire(struct executor *x, unsigned db, struct slice key) WARN_
 
 /* Serves all who wait for keys, after a whole database has changed; nothing is locked. Inside EXEC: at its end. */
 void execute_serve_all(struct executor *x, const struct session *s);
+
+/* CLIENT REPLY, and what ASKING leaves: at the end of a request whose reply is in out from `mark` on. */
+void execute_settle(struct session *s, struct buf *out, size_t mark);
 
 /* EXEC (server/run/transaction.c). */
 enum err transaction_exec(struct call *c);

@@ -39,6 +39,7 @@ struct session {
     lsn_t last_write;        /* log position behind this client's last change (WAIT) */
     struct multi multi;
     struct waiter *waiter;   /* server/run/waiting.c: the session waits for keys */
+    struct parked *parked;   /* server/run/parked.h: it waits for something else */
     /* Owned by the rooms that set them; freed by the hook of node_set_session_end. */
     void *user;              /* access control */
     void *pubsub;

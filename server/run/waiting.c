@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "server/node_priv.h"
 #include "server/run/execute.h"
+#include "server/run/parked.h"
 #include "server/run/pool.h"
 #include "server/run/registry.h"
 #include "server/run/stats.h"
@@ -188,7 +189,7 @@ void waiting_add(struct waiting *w, struct session *s, const struct slice *argv,
     pthread_mutex_unlock(&w->lock);
 }
 
-static void cancel_reply(const struct session *s, enum waiting_end how, struct buf *out)
+void waiting_refuse(const struct session *s, enum waiting_end how, struct buf *out)
 {
     switch (how) {
     case WAITING_TIMEOUT:
@@ -202,6 +203,7 @@ static void cancel_reply(const struct session *s, enum waiting_end how, struct b
                             "replica?)\r\n");
         break;
     case WAITING_CLOSED:
+    case WAITING_LOOK:
         break;
     }
 }
@@ -223,6 +225,10 @@ bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, en
 {
     struct waiter *waiter;
 
+    if (s->parked != NULL)
+        return parked_end(x, s, how, out);
+    if (how == WAITING_LOOK) /* too late: it waits for keys now */
+        return false;
     pthread_mutex_lock(&w->lock);
     waiter = s->waiter;
     if (waiter == NULL) { /* served: deliver is on its way */
@@ -238,7 +244,7 @@ bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, en
     pthread_mutex_unlock(&w->lock);
     account(x, waiter, how);
     waiter_free(waiter);
-    cancel_reply(s, how, out);
+    waiting_refuse(s, how, out);
     return true;
 }
 
@@ -271,7 +277,7 @@ static bool serve_waiter(struct waiting *w, struct executor *x, struct waiter *w
     }
     if (result != EXECUTE_DONE) {
         account(x, waiter, waiter->cancelled);
-        cancel_reply(s, waiter->cancelled, &reply);
+        waiting_refuse(s, waiter->cancelled, &reply);
     }
     waiter_unlink(w, waiter);
     pthread_mutex_unlock(&w->lock);

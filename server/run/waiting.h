@@ -22,7 +22,13 @@ struct session;
 struct executor;
 struct client;
 
-enum waiting_end { WAITING_TIMEOUT = 1, WAITING_ERROR, WAITING_CLOSED, WAITING_DEMOTED };
+enum waiting_end {
+    WAITING_TIMEOUT = 1,
+    WAITING_ERROR,
+    WAITING_CLOSED,
+    WAITING_DEMOTED,
+    WAITING_LOOK, /* what a parked client waits for may be there: server/run/parked.h. Waits for keys go on */
+};
 
 /* Hands a session back, with its reply (deliver owns the buf now). Called on any thread, without locks. */
 typedef void waiting_deliver(struct session *s, struct buf *reply);
@@ -53,5 +59,8 @@ void waiting_serve_all(struct waiting *w, struct executor *x, bool later);
  * The command counts as called in x's statistics.
  */
 bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, enum waiting_end how, struct buf *out);
+
+/* Appends what a client is told whose wait ended like that. */
+void waiting_refuse(const struct session *s, enum waiting_end how, struct buf *out);
 
 #endif

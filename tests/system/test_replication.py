@@ -2,6 +2,7 @@
 either side; roles, WAIT, gates, FAILOVER."""
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -333,6 +334,94 @@ def _():
             wait_until(lambda: r.must("DBSIZE") == 0, 10, "the primary's DEL")
 
 
+def clients_of(connection):
+    """CLIENT LIST as dictionaries."""
+    lines = connection.must("CLIENT", "LIST").decode().split("\n")
+    return [dict(word.split("=", 1) for word in line.split(" ")) for line in lines if line]
+
+
+def blocked(server):
+    return int(server.info("clients")["blocked_clients"])
+
+
+@test("clients in WAIT hold nothing: they are listed, unblocked, time out and disconnect like those in BLPOP", seconds=90)
+def _():
+    needs("replication")
+    with Server() as primary:
+        waiting = [primary.connect() for _ in range(300)]
+        with primary.connect() as c:
+            for w in waiting:
+                w.send("SET", "a", 1)
+                w.send("WAIT", 1, 0)
+            for w in waiting:
+                equal(w.read()[1], b"OK")
+            wait_until(lambda: blocked(primary) == len(waiting), 20, "all of them to wait")
+            # What needs threads that may wait goes on.
+            c.pipeline([("SET", f"k:{i}", i) for i in range(100)])
+            equal(len(c.must("KEYS", "k:*")), 100)
+            equal(sum(l["flags"] == "b" and l["cmd"] == "wait" for l in clients_of(c)), len(waiting))
+            identities = [l["id"] for l in clients_of(c) if l["cmd"] == "wait"]
+            equal(c.must("CLIENT", "UNBLOCK", identities[0]), 1)
+            equal(c.must("CLIENT", "UNBLOCK", identities[1], "ERROR"), 1)
+            equal(waiting[0].read(), (":", 0))
+            equal(waiting[1].read()[1], b"UNBLOCKED client unblocked via CLIENT UNBLOCK")
+            equal(c.must("CLIENT", "UNBLOCK", identities[0]), 0)
+            waiting[0].must("SET", "a", 2)                    # the connection goes on
+            for w in waiting[2:]:
+                w.close()
+            wait_until(lambda: blocked(primary) == 0, 20, "the clients that have gone")
+            equal(c.must("WAIT", 1, 50), 0)
+            stats = primary.info("commandstats")["cmdstat_wait"]
+            calls, failed = (dict(f.split("=") for f in stats.split(","))[name] for name in ("calls", "failed_calls"))
+            equal([calls, failed], ["3", "1"], "calls that ended with an answer")
+            # Where nothing may block it answers at once.
+            equal(c.pipeline([("MULTI",), ("WAIT", 1, 0), ("EXEC",)])[2][1], [(":", 0)])
+            equal(c.command("WAIT", 1, -1)[1], b"ERR timeout is negative")
+
+
+@test("WAIT ends when the replica has the write, with the master's demotion, and sees only its own client's writes", seconds=90)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        follow(replica, primary)
+        wait_until(lambda: primary.info("replication").get("slave0", "").count("state=online"), 20, "an online replica")
+        with primary.connect() as p, primary.connect() as other:
+            os.kill(replica.process.pid, signal.SIGSTOP)
+            try:
+                p.must("SET", "a", 1)
+                p.send("WAIT", 1, 0)
+                wait_until(lambda: blocked(primary) == 1, 20, "WAIT")
+                equal(other.must("WAIT", 1, 0), 1, "a client that wrote nothing")
+            finally:
+                os.kill(replica.process.pid, signal.SIGCONT)
+            equal(p.read(), (":", 1))
+            equal(blocked(primary), 0)
+            p.send("WAIT", 5, 0)
+            wait_until(lambda: blocked(primary) == 1, 20, "WAIT")
+            other.must("REPLICAOF", "127.0.0.1", replica.port)
+            equal(p.read()[1], b"UNBLOCKED force unblock from blocking operation, instance state changed "
+                               b"(master -> replica?)")
+
+
+@test("the link to the primary is a client with the flag M, and CLIENT KILL TYPE MASTER cuts it", seconds=60)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica:
+        follow(replica, primary)
+        with replica.connect() as r, primary.connect() as p:
+            p.must("SET", "a", 1)
+            p.must("WAIT", 1, 5000)
+            link, = [l for l in clients_of(r) if l["flags"] == "M"]
+            equal([link["addr"], link["user"]], [f"127.0.0.1:{primary.port}", "(superuser)"])
+            equal(len([l for l in clients_of(p) if l["flags"] == "S" and l["cmd"] == "replconf"]), 1)
+            listed = r.must("CLIENT", "LIST", "TYPE", "master").decode()
+            equal(listed.count("flags=M"), 1)
+            equal(r.must("CLIENT", "KILL", "TYPE", "master"), 1)
+            wait_until(lambda: [l["id"] for l in clients_of(r) if l["flags"] == "M"] not in ([], [link["id"]]), 20, "another link")
+            p.must("SET", "a", 2)
+            equal(p.must("WAIT", 1, 10000), 1)
+
+
 @test("WAITAOF counts replicas that have the write on stable storage", seconds=60)
 def _():
     needs("replication")
@@ -342,6 +431,8 @@ def _():
             p.must("SET", "a", 1)
             equal(plain(p.command("WAITAOF", 1, 1, 3000)), [1, 1])
             equal(plain(p.command("WAITAOF", 0, 2, 50))[1], 1)
+            p.must("CONFIG", "SET", "appendfsync", "no")
+            equal(plain(p.pipeline([("SET", "a", 2), ("WAITAOF", 1, 0, 0)])[1])[0], 1, "the own disk")
 
 
 @test("FAILOVER exchanges the roles without losing a write", seconds=60)
