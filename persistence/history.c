@@ -54,6 +54,37 @@ bool history_holds(const struct history *h, const char *replid, lsn_t processed,
     return false;
 }
 
+/* How far history `replid` belongs to h; false: not at all. */
+static bool end_of(const struct history *h, lsn_t tail, const char *replid, lsn_t *end)
+{
+    *end = tail;
+    if (strcmp(h->replid, replid) == 0)
+        return true;
+    for (uint32_t i = 0; i < h->ancestors_count; i++)
+        if (strcmp(h->ancestors[i].replid, replid) == 0) {
+            *end = h->ancestors[i].end < tail ? h->ancestors[i].end : tail;
+            return true;
+        }
+    return false;
+}
+
+bool history_branch(const struct history *own, lsn_t own_tail, const struct history *other, lsn_t other_tail, lsn_t *out)
+{
+    lsn_t mine, theirs;
+
+    if (end_of(other, other_tail, own->replid, &theirs)) {
+        *out = theirs < own_tail ? theirs : own_tail;
+        return true;
+    }
+    for (uint32_t i = 0; i < own->ancestors_count; i++) /* newest first: the first that both know reaches furthest */
+        if (end_of(other, other_tail, own->ancestors[i].replid, &theirs)) {
+            mine = own->ancestors[i].end < own_tail ? own->ancestors[i].end : own_tail;
+            *out = theirs < mine ? theirs : mine;
+            return true;
+        }
+    return false;
+}
+
 void history_format(const struct history *h, struct buf *out)
 {
     size_t start = out->size;

@@ -50,6 +50,12 @@ void history_fork(struct history *h, const char *replid, lsn_t end);
 /* Whether a state (replid, bytes processed) lies on this history, whose own end is `tail`. */
 bool history_holds(const struct history *h, const char *replid, lsn_t processed, lsn_t tail);
 
+/*
+ * The last position that both logs tell alike: `own` ends at own_tail, `other` at other_tail. False: they have nothing in
+ * common, or nothing that is known.
+ */
+bool history_branch(const struct history *own, lsn_t own_tail, const struct history *other, lsn_t other_tail, lsn_t *out);
+
 /* The file's text, and back. ERR_CORRUPT: not such a text. */
 void history_format(const struct history *h, struct buf *out);
 enum err history_parse(struct slice text, struct history *out) WARN_UNUSED;

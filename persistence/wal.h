@@ -138,6 +138,10 @@ void wal_history(struct wal *wal, struct history *out);
 enum err wal_history_fork(struct wal *wal, uint64_t random) WARN_UNUSED;
 enum err wal_history_adopt(struct wal *wal, const char *replid) WARN_UNUSED;
 
+/* After wal_reset to the history of another node: what that one says came before it. Who took part in that finds out where it
+ * left. */
+enum err wal_history_inherit(struct wal *wal, const struct history *from) WARN_UNUSED;
+
 /* Throws the log away and begins history `replid` at position lsn: a full synchronisation. selected: the database that is
  * selected in the stream there; -1: none. Atomic across crashes. No append, sync or reader may be in progress. */
 enum err wal_reset(struct wal *wal, const char *replid, lsn_t lsn, int selected) WARN_UNUSED;

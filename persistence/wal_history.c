@@ -73,6 +73,22 @@ enum err wal_history_adopt(struct wal *wal, const char *replid)
     return fork_at_tail(wal, replid);
 }
 
+enum err wal_history_inherit(struct wal *wal, const struct history *from)
+{
+    struct history h;
+    enum err e;
+
+    pthread_mutex_lock(&wal->keep_lock);
+    wal_history(wal, &h);
+    h.ancestors_count = 0;
+    for (uint32_t i = 0; i < from->ancestors_count; i++)
+        if (from->ancestors[i].end <= wal_tail(wal))
+            h.ancestors[h.ancestors_count++] = from->ancestors[i];
+    e = history_put(wal, &h);
+    pthread_mutex_unlock(&wal->keep_lock);
+    return e;
+}
+
 /* ---- Reset ---- */
 
 static void list_replace(struct wal *wal, size_t old_count)

@@ -248,6 +248,7 @@ const struct option option_table[] = {
     M("wal-floor-bytes-max", NULL, IMM, "64mb", 65536, ANY, "log that a restart may have to replay"),
     M("wal-retention-bytes", NULL, 0, "256mb", 0, ANY, "log kept for replicas beyond that"),
     I("wal-retention-seconds", NULL, 0, "0", 0, ANY, "and its age; 0: any"),
+    M("lost-writes-bytes-max", NULL, 0, "1gb", 0, ANY, "files of writes that a failover lost; 0: none"),
     M("set-dirty-bytes-max", NULL, IMM, "64mb", 65536, ANY, "changes in memory before they are drained to the store"),
     M("disk-free-min", NULL, IMM, "256mb", 0, ANY, "writes are refused below this much free disk"),
     B("metrics-enabled", NULL, IMM | ACC, "no", "Prometheus endpoint: not in this version"),

@@ -198,6 +198,7 @@ enum err repl_open(struct node *n, bool lossless, struct repl **out)
     node_add_session_end(n, repl_session_end, r);
     node_add_tick(n, tick, r);
     figures_open(r);
+    repl_lost_open(r);
     *out = r;
     return OK;
 }

@@ -77,6 +77,16 @@ static void replicas_lines(struct repl *r, msec_t now, struct buf *out)
     pthread_mutex_unlock(&r->list_lock);
 }
 
+/* All that came before, newest first: second_repl_offset tells only the first. */
+static void ancestors_line(const struct history *h, struct buf *out)
+{
+    buf_append_str(out, "master_ancestors:");
+    for (uint32_t i = 0; i < h->ancestors_count; i++)
+        buf_append_format(out, "%s%.40s=%llu", i > 0 ? "," : "", h->ancestors[i].replid,
+                          (unsigned long long)h->ancestors[i].end);
+    buf_append_str(out, "\r\n");
+}
+
 void repl_info(void *context, struct buf *out)
 {
     struct repl *r = context;
@@ -96,9 +106,12 @@ void repl_info(void *context, struct buf *out)
     LINE(out, "master_replid2:%.40s",
          h.ancestors_count > 0 ? h.ancestors[0].replid : "0000000000000000000000000000000000000000");
     LINE(out, "master_repl_offset:%llu", (unsigned long long)w.tail);
+    if (h.ancestors_count > 1)
+        ancestors_line(&h, out);
     LINE(out, "second_repl_offset:%lld", h.ancestors_count > 0 ? (long long)h.ancestors[0].end + 1 : -1);
     LINE(out, "repl_backlog_active:1");
     LINE(out, "repl_backlog_size:%llu", (unsigned long long)w.bytes);
     LINE(out, "repl_backlog_first_byte_offset:%llu", (unsigned long long)w.first + 1);
     LINE(out, "repl_backlog_histlen:%llu", (unsigned long long)(w.tail - w.first));
+    repl_lost_info(r, out);
 }

@@ -1,7 +1,7 @@
 /*
  * repl_link.c - the connection to the primary: connecting, the handshake, what PSYNC answers, and beginning again.
  *
- *   CONNECT --connect--> CONNECTING --> HANDSHAKE (PING, AUTH, REPLCONF, PSYNC)
+ *   CONNECT --connect--> CONNECTING --> HANDSHAKE (PING, AUTH, REPLCONF, INFO, PSYNC)
  *      ^                                   | +CONTINUE: repl_stream_run     -> CONNECTED
  *      |                                   | +FULLRESYNC: repl_load_run     -> SYNC, then CONNECTED
  *      '--- pause, then again <------------'-- any error
@@ -21,7 +21,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/num.h"
 #include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/peer.h"
@@ -248,51 +247,42 @@ static enum err psync(struct repl_wire *w, struct buf *request, struct slice *li
     return OK;
 }
 
-/* "+CONTINUE [replid]" */
-static enum err go_on(struct repl_wire *w, struct slice line)
+static enum err go_on(struct repl_wire *w, const char *replid)
 {
     struct repl *r = w->repl;
-    char replid[HISTORY_ID_BYTES + 1] = "";
     struct history h;
 
-    if (line.size >= 10 + HISTORY_ID_BYTES) {
-        memcpy(replid, line.data + 10, HISTORY_ID_BYTES);
-        wal_history(r->wal, &h);
-        if (strcmp(h.replid, replid) != 0) {
-            TRY(wal_history_adopt(r->wal, replid));
-            repl_drop_replicas(r); /* they hear of the new id by +CONTINUE */
-        }
+    wal_history(r->wal, &h);
+    if (replid[0] != '\0' && strcmp(h.replid, replid) != 0) {
+        TRY(wal_history_adopt(r->wal, replid));
+        repl_drop_replicas(r); /* they hear of the new id by +CONTINUE */
     }
     log_event(LOG_NOTICE, "primary_continues offset=%llu", (unsigned long long)wal_tail(r->wal));
     return repl_stream_run(w);
 }
 
-/* "+FULLRESYNC replid offset" */
-static enum err copy_all(struct repl_wire *w, struct slice line)
+static enum err copy_all(struct repl_wire *w, const char *replid, lsn_t offset, const struct repl_peer_history *primary)
 {
     struct repl *r = w->repl;
-    char replid[HISTORY_ID_BYTES + 1] = "";
-    int64_t offset;
 
-    if (line.size < 12 + HISTORY_ID_BYTES + 2 ||
-        !num_parse_i64(slice_of(line.data + 13 + HISTORY_ID_BYTES, line.size - 13 - HISTORY_ID_BYTES), &offset) ||
-        offset < 0)
-        return refused("PSYNC", line);
-    memcpy(replid, line.data + 12, HISTORY_ID_BYTES);
-    if (!history_id_valid(replid))
-        return refused("PSYNC", line);
-    log_event(LOG_NOTICE, "primary_copy_begins replid=%s offset=%lld", replid, (long long)offset);
+    log_event(LOG_NOTICE, "primary_copy_begins replid=%s offset=%llu", replid, (unsigned long long)offset);
     atomic_store(&r->link_state, REPL_LINK_SYNC);
     atomic_store(&r->whole, false);
     repl_drop_replicas(r);
-    TRY(repl_load_run(w, replid, (lsn_t)offset));
+    TRY(repl_lost_save(r, primary));
+    TRY(repl_load_run(w, replid, offset));
+    if (primary->known && strcmp(primary->history.replid, replid) == 0) /* it may have changed since it was asked */
+        TRY(wal_history_inherit(r->wal, &primary->history));
     return repl_stream_run(w);
 }
 
 static enum err talk(struct repl_wire *w)
 {
     struct repl *r = w->repl;
+    struct repl_peer_history primary = {0};
+    char replid[HISTORY_ID_BYTES + 1] = "";
     struct buf request = {0};
+    lsn_t offset = 0;
     struct slice line;
     enum err e;
 
@@ -307,13 +297,15 @@ static enum err talk(struct repl_wire *w)
     if (e == OK)
         e = introduce(w, &request);
     if (e == OK)
+        e = repl_lost_ask(w, &primary);
+    if (e == OK)
         e = psync(w, &request, &line);
     buf_free(&request);
     TRY(e);
-    if (begins(line, "+CONTINUE"))
-        return go_on(w, line);
-    if (begins(line, "+FULLRESYNC "))
-        return copy_all(w, line);
+    if (repl_text_continue(line, replid))
+        return go_on(w, replid);
+    if (repl_text_fullresync(line, replid, &offset))
+        return copy_all(w, replid, offset, &primary);
     return refused("PSYNC", line);
 }
 

@@ -5,7 +5,8 @@
  *   repl_role.c    becoming replica and primary          repl_stream.c  the primary's stream, applied
  *   repl_serve.c   PSYNC, REPLCONF, the list             repl_load.c    a whole copy, received
  *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent
- *   repl_wait.c    WAIT, WAITAOF                         repl_info.c    INFO
+ *   repl_wait.c    WAIT, WAITAOF                         repl_lost.c    writes that a copy would lose, saved
+ *   repl_info.c    INFO
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_PRIV_H
 #define CAIRN_SERVER_DRIVE_REPL_PRIV_H
@@ -14,13 +15,16 @@
 #include <stdatomic.h>
 
 #include "persistence/history.h"
+#include "persistence/lost_writes.h"
 #include "persistence/wal.h"
 #include "server/drive/repl.h"
+#include "server/drive/repl_text.h"
 #include "server/node.h"
 
 struct client;
 struct wal_reader;
 struct ack_wait;
+struct repl_wire;
 
 enum {
     REPL_HOST_MAX = 256,
@@ -82,6 +86,7 @@ struct repl {
     bool stopping;
     msec_t down_since_ms, last_io_ms;
     bool failover_psync;      /* the next PSYNC says FAILOVER */
+    struct lost_writes_sum lost;
     pthread_t link_thread;
     bool link_running;
 
@@ -144,6 +149,14 @@ void replica_address(const struct replica *p, char ip[REPL_IP_MAX], int *port);
 /* ---- repl_wait.c ---- */
 /* After an acknowledgement. Under list_lock. */
 void repl_wait_look(struct repl *r);
+
+/* ---- repl_lost.c ---- */
+void repl_lost_open(struct repl *r);
+/* On a fresh connection, before PSYNC. A primary that does not tell is no error. */
+enum err repl_lost_ask(struct repl_wire *w, struct repl_peer_history *out) WARN_UNUSED;
+/* Before a whole copy. An error: nothing may be thrown away. */
+enum err repl_lost_save(struct repl *r, const struct repl_peer_history *primary) WARN_UNUSED;
+void repl_lost_info(struct repl *r, struct buf *out);
 
 /* ---- repl_copy.c ---- */
 void repl_copy_start(struct repl *r);

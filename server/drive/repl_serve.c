@@ -94,17 +94,17 @@ void replica_address(const struct replica *p, char ip[REPL_IP_MAX], int *port)
 
 /* ---- REPLCONF ---- */
 
-static void acknowledge(struct repl *r, struct session *s, lsn_t acked, bool has_fsynced, lsn_t fsynced)
+static void acknowledge(struct repl *r, struct session *s, const struct repl_ack *ack)
 {
     struct replica *p = s->replica;
 
     if (p == NULL)
         return;
     pthread_mutex_lock(&r->list_lock);
-    if (acked > p->acked)
-        p->acked = acked;
-    if (has_fsynced && fsynced > p->fsynced)
-        p->fsynced = fsynced;
+    if (ack->acked > p->acked)
+        p->acked = ack->acked;
+    if (ack->has_fsynced && ack->fsynced > p->fsynced)
+        p->fsynced = ack->fsynced;
     p->acked_ms = node_now(r->node);
     if (p->wants_ack) {
         p->wants_ack = false;
@@ -118,23 +118,12 @@ static void acknowledge(struct repl *r, struct session *s, lsn_t acked, bool has
 /* True: the option is one that is answered by nothing. */
 static bool silent_option(struct repl *r, struct call *c)
 {
-    uint64_t acked = 0, fsynced = 0;
-    int64_t number;
-    bool has_fsynced = false;
+    struct repl_ack ack;
 
-    if (c->argc >= 3 && slice_is(c->argv[1], "getack"))
-        return true; /* only in the stream of a primary */
-    if (c->argc < 3 || !slice_is(c->argv[1], "ack"))
+    if (c->argc < 3 || !(slice_is(c->argv[1], "ack") || slice_is(c->argv[1], "getack"))) /* GETACK: of a primary's stream only */
         return false;
-    if (!num_parse_i64(c->argv[2], &number) || number < 0)
-        return true;
-    acked = (uint64_t)number;
-    if (c->argc >= 5 && slice_is(c->argv[3], "fack") && num_parse_i64(c->argv[4], &number) && number >= 0) {
-        fsynced = (uint64_t)number;
-        has_fsynced = true;
-    }
-    if (c->session->is_replica)
-        acknowledge(r, c->session, acked, has_fsynced, fsynced);
+    if (repl_text_ack(c->argv, c->argc, &ack) && c->session->is_replica)
+        acknowledge(r, c->session, &ack);
     return true;
 }
 
