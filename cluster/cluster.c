@@ -323,7 +323,7 @@ static void say_master(struct cluster *c)
 
         memcpy(a->node, master->id, sizeof a->node);
         a->text = ip;
-        a->port = node_base_port(c, master);
+        a->port = node_replication_port(c, master);
     }
     c->replicate_due = false;
 }

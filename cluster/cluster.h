@@ -49,6 +49,7 @@ struct cluster_config {
     uint16_t tls_port; /* 0: none */
     uint16_t bus_port; /* where the bus listens; 0: base port + 10000 */
     bool tls_cluster;  /* the base port of the bus and of gossip is the TLS port */
+    bool tls_replication; /* replicas connect to their master's TLS port */
     char announce_ip[CLUSTER_IP_SIZE]; /* "": learnt from peers */
     uint16_t announce_port, announce_tls_port, announce_bus_port; /* 0: the listening one */
     char announce_hostname[CLUSTER_NAME_SIZE];

@@ -98,7 +98,7 @@ void handshake_update_address(struct cluster *c, struct node *n, const struct li
 
         memcpy(a->node, n->id, sizeof a->node);
         a->text = action_text(c, "%s", n->ip);
-        a->port = node_base_port(c, n);
+        a->port = node_replication_port(c, n);
     }
 }
 

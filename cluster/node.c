@@ -172,6 +172,13 @@ uint16_t node_second_port(const struct cluster *c, const struct node *n)
     return c->config.tls_cluster ? n->port : n->tls_port;
 }
 
+uint16_t node_replication_port(const struct cluster *c, const struct node *n)
+{
+    uint16_t wanted = c->config.tls_replication ? n->tls_port : n->port;
+
+    return wanted != 0 ? wanted : node_base_port(c, n); /* it may not have told us of both */
+}
+
 bool node_address_is(const struct cluster *c, const struct node *n, const char *ip, uint16_t base, uint16_t bus)
 {
     return strcmp(n->ip, ip) == 0 && node_base_port(c, n) == base && n->bus_port == bus;

@@ -42,6 +42,9 @@ void node_set_flags(struct cluster *c, struct node *n, unsigned set, unsigned cl
 void node_make_master(struct cluster *c, struct node *n);
 void node_make_replica(struct cluster *c, struct node *n, struct node *master);
 
+/* The port of n to which its replicas connect. */
+uint16_t node_replication_port(const struct cluster *c, const struct node *n);
+
 /* True if anything changed. base/second: as in the bus header; which is TLS depends on tls-cluster. */
 bool node_set_address(struct cluster *c, struct node *n, const char *ip, uint16_t base, uint16_t second, uint16_t bus);
 bool node_address_is(const struct cluster *c, const struct node *n, const char *ip, uint16_t base, uint16_t bus);

@@ -228,6 +228,17 @@ void node_add_tick(struct node *n, node_tick *tick, void *context)
     n->tick[n->ticks++] = (struct node_tick_hook){tick, context};
 }
 
+enum err node_tls_client(struct node *n, struct tls_context **out)
+{
+    struct options o;
+    enum err e;
+
+    options_from(&o, n->config);
+    e = tls_context_new(&o.tls, out);
+    options_fini(&o);
+    return e;
+}
+
 void node_tls_replace(struct node *n, struct tls_context *take_tls)
 {
     tls_context_free(atomic_exchange(&n->tls_next, take_tls)); /* one that was never taken up */

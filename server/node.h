@@ -147,6 +147,9 @@ bool node_is_stopping(const struct node *n);
 /* New TLS connections use it from now on; taken. Any thread; only with a tls-port. */
 void node_tls_replace(struct node *n, struct tls_context *take_tls);
 
+/* What our own connections to other servers use, from the settings and files of now; the caller's. ERR_INVALID with a text. */
+enum err node_tls_client(struct node *n, struct tls_context **out) WARN_UNUSED;
+
 /* ---- Durability ---- */
 
 /* Returns when a reply that depends on everything up to `lsn` may leave, as appendfsync says. */

@@ -86,6 +86,7 @@ void options_cluster(struct config *c, struct cluster_config *out)
     out->tls_port = (uint16_t)config_int(c, "tls-port");
     out->bus_port = (uint16_t)config_int(c, "cluster-port");
     out->tls_cluster = config_bool(c, "tls-cluster");
+    out->tls_replication = config_bool(c, "tls-replication");
     copy_text(c, "cluster-announce-ip", out->announce_ip, sizeof out->announce_ip);
     out->announce_port = (uint16_t)config_int(c, "cluster-announce-port");
     out->announce_tls_port = (uint16_t)config_int(c, "cluster-announce-tls-port");

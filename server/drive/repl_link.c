@@ -24,6 +24,7 @@
 #include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/peer.h"
+#include "server/net/tls.h"
 
 enum { LINE_MAX_BYTES = 4096, READ_BYTES = 256 << 10, SLICE_MS = 100, RETRY_MS = 1000, RETRY_FIRST_MS = 50 };
 
@@ -62,9 +63,37 @@ static enum err wait_for(struct repl_wire *w, short events, msec_t until_ms)
     }
 }
 
+/* As recv and send: -1 with errno; *events is what to wait for then. */
+static ssize_t receive(struct repl_wire *w, uint8_t *to, size_t room, short *events)
+{
+    bool wants_read = false, wants_write = false;
+    ssize_t n;
+
+    *events = POLLIN;
+    if (w->tls == NULL)
+        return recv(w->fd, to, room, MSG_DONTWAIT);
+    n = tls_read(w->tls, to, room, &wants_read, &wants_write);
+    *events = wants_write ? POLLOUT : POLLIN;
+    return n;
+}
+
+static ssize_t transmit(struct repl_wire *w, struct slice bytes, short *events)
+{
+    bool wants_read = false, wants_write = false;
+    ssize_t n;
+
+    *events = POLLOUT;
+    if (w->tls == NULL)
+        return send(w->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = tls_write(w->tls, bytes.data, bytes.size, &wants_read, &wants_write);
+    *events = wants_read ? POLLIN : POLLOUT;
+    return n;
+}
+
 enum err repl_wire_fill_until(struct repl_wire *w, msec_t until_ms)
 {
     struct repl *r = w->repl;
+    short events;
     ssize_t n;
 
     if (w->in_at > 0 && w->in_at == w->in.size) {
@@ -76,10 +105,10 @@ enum err repl_wire_fill_until(struct repl_wire *w, msec_t until_ms)
         w->in_at = 0;
     }
     for (;;) {
-        n = recv(w->fd, buf_reserve(&w->in, READ_BYTES), READ_BYTES, MSG_DONTWAIT);
+        n = receive(w, buf_reserve(&w->in, READ_BYTES), READ_BYTES, &events);
         if (n >= 0 || (errno != EAGAIN && errno != EINTR))
             break;
-        TRY(wait_for(w, POLLIN, until_ms));
+        TRY(wait_for(w, events, until_ms));
     }
     if (n == 0)
         return err_set(ERR_IO, "the primary closed the connection");
@@ -102,7 +131,8 @@ enum err repl_wire_fill(struct repl_wire *w)
 enum err repl_wire_send(struct repl_wire *w, struct slice bytes)
 {
     while (bytes.size > 0) {
-        ssize_t n = send(w->fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        short events;
+        ssize_t n = transmit(w, bytes, &events);
 
         if (n > 0) {
             bytes = slice_of(bytes.data + n, bytes.size - (size_t)n);
@@ -110,7 +140,7 @@ enum err repl_wire_send(struct repl_wire *w, struct slice bytes)
         }
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             return err_set(ERR_IO, "write: %s", strerror(errno));
-        TRY(wait_for(w, POLLOUT, INT64_MAX));
+        TRY(wait_for(w, events, INT64_MAX));
     }
     return OK;
 }
@@ -208,9 +238,10 @@ static enum err introduce(struct repl_wire *w, struct buf *request)
     struct slice line;
     char port[16];
     int64_t announced = config_int(node_config(n), "replica-announce-port");
+    int own = w->tls != NULL || node_port(n) == 0 ? node_tls_port(n) : node_port(n);
     enum err e;
 
-    snprintf(port, sizeof port, "%d", announced != 0 ? (int)announced : node_port(n) != 0 ? node_port(n) : node_tls_port(n));
+    snprintf(port, sizeof port, "%d", announced != 0 ? (int)announced : own != 0 ? own : node_port(n));
     WORDS(request, "REPLCONF", "listening-port", port);
     e = ask(w, request, &line); /* an error is an older primary: it goes without */
     config_string(node_config(n), "replica-announce-ip", &ip);
@@ -340,6 +371,16 @@ static enum err dial(struct repl_wire *w, const char *host, int port)
     return OK;
 }
 
+/* tls-replication: the handshake happens in the first reads and writes. */
+static enum err secure(struct repl_wire *w)
+{
+    if (!config_bool(node_config(w->repl->node), "tls-replication"))
+        return OK;
+    TRY(node_tls_client(w->repl->node, &w->tls_context));
+    w->tls = tls_connect(w->tls_context, w->fd);
+    return w->tls != NULL ? OK : err_set(ERR_NO_MEMORY, "cannot set up TLS");
+}
+
 static void one_link(struct repl *r, const char *host, int port, unsigned generation)
 {
     struct repl_wire w = {.repl = r, .generation = generation, .fd = -1, .idle_from_ms = node_now(r->node)};
@@ -347,6 +388,8 @@ static void one_link(struct repl *r, const char *host, int port, unsigned genera
 
     atomic_store(&r->link_state, REPL_LINK_CONNECTING);
     e = dial(&w, host, port);
+    if (e == OK)
+        e = secure(&w);
     if (e == OK)
         e = talk(&w);
     log_event(e == ERR_CLOSED ? LOG_NOTICE : LOG_WARNING, "primary_link_ended address=%s:%d reason=\"%s\"", host, port, err_text());
@@ -356,6 +399,8 @@ static void one_link(struct repl *r, const char *host, int port, unsigned genera
         r->down_since_ms = node_now(r->node);
     atomic_store(&r->link_state, r->host[0] != '\0' ? REPL_LINK_CONNECT : REPL_LINK_NONE);
     pthread_mutex_unlock(&r->link_lock);
+    tls_free(w.tls);
+    tls_context_free(w.tls_context);
     if (w.fd >= 0)
         close(w.fd);
     buf_free(&w.in);

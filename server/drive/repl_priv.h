@@ -175,6 +175,8 @@ struct repl_wire {
     struct repl *repl;
     unsigned generation;
     int fd;
+    void *tls;         /* NULL: plain */
+    struct tls_context *tls_context;
     struct buf in;     /* received, not taken yet, from in_at on */
     size_t in_at;
     msec_t idle_from_ms; /* when the last byte came */

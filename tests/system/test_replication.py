@@ -494,6 +494,50 @@ def _():
             equal(plain(r.command("GET", "a")), b"1")
 
 
+def certificate(folder):
+    """A certificate for 127.0.0.1 that is its own authority."""
+    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=60)
+    return {"tls_cert_file": cert, "tls_key_file": key, "tls_ca_cert_file": cert, "tls_replication": "yes"}
+
+
+@test("tls-replication: the link speaks TLS, to and from Redis too, and what is plain or unknown is refused", seconds=180)
+def _():
+    needs("replication")
+    if shutil.which("openssl") is None:
+        skip("no openssl")
+    tls = certificate(temporary_folder())
+    other = certificate(temporary_folder())
+    kinds = [(Server, Server)] if subject_is_redis() else [(Server, Server), (redis, Server), (Server, redis)]
+    for make_primary, make_replica in kinds:
+        with make_primary(tls_port=free_port(), repl_diskless_sync_delay=0, **tls) as primary, \
+                make_replica(tls_port=free_port(), **tls) as replica:
+            tls_port = primary.options["tls_port"]
+            with replica.connect() as c, primary.connect() as p:
+                p.pipeline([("SET", f"k:{i}", "x" * 2000) for i in range(2000)])
+                c.must("REPLICAOF", "127.0.0.1", tls_port)
+                wait_linked(replica)
+                p.pipeline([("SET", f"l:{i}", "y" * 20000) for i in range(200)])
+                wait_caught_up(replica, primary)
+                equal(c.must("DBSIZE"), 2200)
+                line = primary.info("replication")["slave0"]
+                true(f"port={replica.options['tls_port']}," in line, line)
+                if replica.is_redis:
+                    continue
+                # A plain port does not answer TLS, and a certificate of somebody else is not believed.
+                c.must("REPLICAOF", "127.0.0.1", primary.port)
+                time.sleep(1.5)
+                equal(replica.info("replication")["master_link_status"], "down")
+                c.must("CONFIG", "SET", "tls-ca-cert-file", other["tls_ca_cert_file"])
+                c.must("REPLICAOF", "127.0.0.1", tls_port)
+                time.sleep(1.5)
+                equal(replica.info("replication")["master_link_status"], "down")
+                c.must("CONFIG", "SET", "tls-ca-cert-file", tls["tls_ca_cert_file"])
+                wait_linked(replica)
+                equal(c.must("DBSIZE"), 2200)
+
+
 class Liar(threading.Thread):
     """A master that shakes hands and then sends a stream with bytes changed, cut and doubled."""
 
