@@ -209,7 +209,7 @@ enum err wal_segment_begin(struct wal *wal, lsn_t first, uint64_t history, uint1
     pthread_mutex_lock(&wal->files_lock);
     segment_name(name, wal->history.generation, first);
     pthread_mutex_unlock(&wal->files_lock);
-    head.time_ms = segment.time_ms = wal->vfs->now_ms(wal->vfs->context);
+    head.time_ms = segment.time_ms = segment.begun_ms = wal->vfs->now_ms(wal->vfs->context);
     vfs_path(path, wal->dir, name);
     segment_head_write(bytes, &head);
     TRY(wal->vfs->open(wal->vfs->context, path, VFS_CREATE, &segment.handle));

@@ -153,6 +153,7 @@ struct wal_figures {
     uint64_t segments, sealed_segments, bytes;  /* on disk */
     uint64_t frames, writes, write_bytes, syncs; /* since the start */
     uint64_t sync_us, sync_us_max, write_us;     /* sums, and the longest sync */
+    msec_t first_ms; /* when the oldest position was written, unix ms; it may be somewhat older */
     bool space_low;
 };
 void wal_figures(struct wal *wal, struct wal_figures *out);

@@ -193,6 +193,7 @@ void wal_figures(struct wal *wal, struct wal_figures *out)
     pthread_mutex_unlock(&wal->append_lock);
     pthread_mutex_lock(&wal->files_lock);
     f.first = wal->segments[0].first;
+    f.first_ms = wal->segments[0].begun_ms != 0 ? wal->segments[0].begun_ms : wal->segments[0].time_ms;
     f.segments = wal->segments_count;
     for (size_t i = 0; i < wal->segments_count; i++) {
         f.bytes += wal->segments[i].bytes;

@@ -91,7 +91,8 @@ static enum err walk_segment(struct scan *s, size_t index)
         return OK;
     }
     TRY(e);
-    out.time_ms = segment.head.time_ms;
+    if (!segment.sealed)
+        out.time_ms = out.begun_ms = segment.head.time_ms;
     if (segment.sealed) {
         s->position = out.end = segment.sealed_end;
         s->db = SEGMENT_DB_NONE;

@@ -20,6 +20,7 @@ struct wal_segment {
     uint64_t bytes;      /* on disk */
     uint64_t raw_bytes;
     msec_t time_ms;      /* of its last frame, or about it */
+    msec_t begun_ms;     /* 0: not known (sealed, and found by this start) */
     int handle;          /* of a segment that is not known to be synced; -1 */
     bool sealed, synced;
     bool damaged;        /* could not be sealed; left as it is */

@@ -113,5 +113,6 @@ void repl_info(void *context, struct buf *out)
     LINE(out, "repl_backlog_size:%llu", (unsigned long long)w.bytes);
     LINE(out, "repl_backlog_first_byte_offset:%llu", (unsigned long long)w.first + 1);
     LINE(out, "repl_backlog_histlen:%llu", (unsigned long long)(w.tail - w.first));
+    LINE(out, "repl_backlog_seconds:%lld", seconds(w.first_ms, now));
     repl_lost_info(r, out);
 }

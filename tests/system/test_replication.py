@@ -538,6 +538,64 @@ def _():
                 equal(c.must("DBSIZE"), 2200)
 
 
+def syncs(server):
+    stats = server.info("stats")
+    return int(stats["sync_full"]), int(stats["sync_partial_ok"])
+
+
+def write_mb(server, megabytes, tag):
+    with server.connect() as c:
+        for i in range(megabytes * 4):
+            c.pipeline([("SET", f"{tag}:{i % 8}:{j}", os.urandom(500).hex()) for j in range(256)])
+
+
+@test("a replica that was away continues as far back as wal-retention-bytes and -seconds keep the log, and copies beyond", seconds=180)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return
+    small = {"wal_segment_bytes": "256kb", "wal_floor_bytes_max": "512kb", "wal_retention_bytes": "24mb"}
+    with Server(**small) as primary, Server(**small) as replica:
+        follow(replica, primary)
+        wait_until(lambda: syncs(primary)[0] == 1, 30, "the first copy")
+        before = syncs(primary)
+        # Away for 8 MB of log: much more than a restart needs, less than the retention.
+        replica.kill()
+        write_mb(primary, 8, "a")
+        time.sleep(2.5)                                     # the keeper looks each second
+        info = primary.info("replication")
+        true(int(info["repl_backlog_histlen"]) > 8 << 20, f"{info['repl_backlog_histlen']} bytes back")
+        true(int(info["repl_backlog_seconds"]) >= 2, f"{info['repl_backlog_seconds']} s back")
+        replica.options["replicaof"] = ["127.0.0.1", primary.port]
+        replica.start()
+        wait_linked(replica)
+        wait_caught_up(replica, primary)
+        equal(syncs(primary), (before[0], before[1] + 1), "copies and continuations")
+        # Away for more than is kept.
+        replica.kill()
+        with primary.connect() as c:
+            c.must("CONFIG", "SET", "wal-retention-bytes", "1mb")
+        write_mb(primary, 8, "b")
+        wait_until(lambda: int(primary.info("replication")["repl_backlog_histlen"]) < 6 << 20, 60, "a shorter log")
+        replica.start()
+        wait_linked(replica)
+        same_data(replica, primary)
+        equal(syncs(primary), (before[0] + 1, before[1] + 1), "copies and continuations")
+        # Enough room, but too old.
+        replica.kill()
+        with primary.connect() as c:
+            c.must("CONFIG", "SET", "wal-retention-bytes", "24mb")
+            c.must("CONFIG", "SET", "wal-retention-seconds", 1)
+        write_mb(primary, 2, "c")
+        time.sleep(1.5)
+        write_mb(primary, 2, "d")
+        wait_until(lambda: int(primary.info("replication")["repl_backlog_histlen"]) < 4 << 20, 60, "a younger log")
+        replica.start()
+        wait_linked(replica)
+        same_data(replica, primary)
+        equal(syncs(primary), (before[0] + 2, before[1] + 1), "copies and continuations")
+
+
 class Liar(threading.Thread):
     """A master that shakes hands and then sends a stream with bytes changed, cut and doubled."""
 
