@@ -1,7 +1,8 @@
 /*
  * action.c - the list of actions of one step.
  *
- * (1) No SEND stands behind a durable change without a synced PERSIST between them.
+ * (1) No SEND stands behind a durable change without a synced PERSIST between them, be the change of this step or (a claim
+ *     by a lazy SETSLOT) of an earlier one.
  * (2) What an action borrows stays where it is until the next step.
  */
 #include "cluster/action.h"
@@ -127,6 +128,7 @@ void action_send(struct cluster *c, link_t link, struct slice bytes)
 {
     struct cluster_action *a;
 
+    c->persist_sync |= c->persist_owed;
     action_persist(c, false);
     a = action_add(c, CLUSTER_SEND);
     a->link = link;
@@ -145,6 +147,7 @@ void action_persist(struct cluster *c, bool lazy)
     a->sync = c->persist_sync;
     a->bytes = action_copy(c, buf_slice(&text));
     buf_free(&text);
+    c->persist_owed &= !c->persist_sync;
     c->persist_sync = c->persist_lazy = false;
 }
 

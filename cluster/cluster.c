@@ -38,6 +38,11 @@ void cluster_changed(struct cluster *c)
     c->persist_lazy = true;
 }
 
+void cluster_changed_claim(struct cluster *c)
+{
+    c->persist_lazy = c->persist_owed = c->pong_soon = true;
+}
+
 void cluster_map_changed(struct cluster *c)
 {
     c->map_due = true;

@@ -61,6 +61,7 @@ struct cluster_config {
     bool allow_replica_migration; /* yes */
     bool require_full_coverage;   /* yes */
     bool replica_no_failover;     /* no */
+    bool lazy_setslot;            /* no: SETSLOT is durable before its reply; yes: before anything is sent (command.c) */
     bool allow_reads_when_down;   /* no */
     bool allow_pubsubshard_when_down; /* yes */
     msec_t repl_ping_period_ms;   /* repl-ping-replica-period: 10000; counts in the validity of a replica's data */

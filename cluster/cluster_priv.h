@@ -196,6 +196,7 @@ struct cluster {
     bool tell_siblings; /* my master is FAIL, or an election is planned: PONG to the shard's other replicas */
     bool unpause_due;   /* PAUSE 0, behind everything else */
     bool pong_all;     /* broadcast a PONG at the end of this step */
+    bool pong_soon;    /* and at the end of the next tick: for all claims until then */
 
     uint64_t sent[MESSAGE_TYPES], received[MESSAGE_TYPES];
     uint64_t links_overflowed;
@@ -214,6 +215,7 @@ struct cluster {
     struct cluster_reply reply;
     bool persist_sync; /* something durable changed since the last PERSIST */
     bool persist_lazy; /* something changed that may be lost in a crash; written at the next tick */
+    bool persist_owed; /* a claim of this node is not durable yet: it must be before the next SEND */
     bool map_due;
     bool replicate_due; /* REPLICATE of myself->master, at the end of the step */
     bool promote_due;
@@ -223,6 +225,7 @@ struct cluster {
 /* ---- cluster.c: marks that the end of the step (or the next send) acts on ---- */
 void cluster_changed_durable(struct cluster *c); /* epoch, vote, claim: PERSIST before the next SEND */
 void cluster_changed(struct cluster *c);         /* the table: PERSIST at the next tick */
+void cluster_changed_claim(struct cluster *c);   /* lazy_setslot: noted now, durable before the next SEND */
 void cluster_map_changed(struct cluster *c);     /* owners, addresses, roles */
 uint64_t cluster_slot_keys(const struct cluster *c, slot_t slot);
 bool cluster_has_keys(const struct cluster *c);

@@ -2,7 +2,10 @@
  * command.c - what operators and redis-cli ask for (facts 11, 13, 15).
  *
  * (1) All words are checked before anything changes.
- * (2) +OK means durable: every change here is marked so that a synced PERSIST stands before the reply.
+ * (2) +OK means durable: every change here is marked so that a synced PERSIST stands before the reply. But for SETSLOT
+ *     with lazy_setslot: its changes are noted before the reply (the driver's PERSIST without sync), and durable at the
+ *     next tick, or before the first message that could tell of a new claim. So a reshard of many slots, where redis-cli
+ *     sends one SETSLOT after the other, costs a few syncs a second and not several a slot. New epochs never wait.
  */
 #include "cluster/command.h"
 
@@ -64,6 +67,17 @@ static void reply_integer(struct cluster *c, int64_t value)
 static void done(struct cluster *c)
 {
     cluster_changed_durable(c);
+    reply_ok(c);
+}
+
+static void done_slot(struct cluster *c, bool claimed)
+{
+    if (!c->config.lazy_setslot)
+        cluster_changed_durable(c);
+    else if (claimed)
+        cluster_changed_claim(c);
+    else
+        cluster_changed(c);
     reply_ok(c);
 }
 
@@ -217,7 +231,7 @@ static void set_migrating(struct cluster *c, slot_t slot, struct slice id)
         reply_error(c, "I'm already the owner of hash slot %u", slot);
     else {
         slots_set_migrating(c, slot, n);
-        done(c);
+        done_slot(c, false);
     }
 }
 
@@ -233,7 +247,7 @@ static void set_importing(struct cluster *c, slot_t slot, struct slice id)
         reply_error(c, "Target node is not a master");
     else if (!refuse_dropping(c, slot)) {
         slots_set_importing(c, slot, n);
-        done(c);
+        done_slot(c, false);
     }
 }
 
@@ -262,9 +276,9 @@ static void set_node(struct cluster *c, slot_t slot, struct slice id)
         /* The end of an import: the claim needs an epoch that beats the source's. */
         epoch_bump(c);
         slots_set_importing(c, slot, NULL);
-        c->pong_all = true;
+        c->pong_all |= !c->config.lazy_setslot;
     }
-    done(c);
+    done_slot(c, n == me);
     if (was_mine && n != me && me->slot_count == 0 && c->config.allow_replica_migration && c->replication) {
         action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s", n->id);
         role_follow(c, n);
@@ -288,7 +302,7 @@ static void set_slot(struct cluster *c, struct words w)
     } else if (w.count == 2 && slice_is(w.at[1], "stable")) {
         slots_set_migrating(c, slot, NULL);
         slots_set_importing(c, slot, NULL);
-        done(c);
+        done_slot(c, false);
     } else if (w.count == 3 && slice_is(w.at[1], "node")) {
         set_node(c, slot, w.at[2]);
     } else {

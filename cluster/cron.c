@@ -89,6 +89,8 @@ void cron_tick(struct cluster *c)
 {
     c->ticks++;
     c->voters = node_voters(c);
+    c->pong_all |= c->pong_soon;
+    c->pong_soon = false;
     for (size_t i = c->node_count; i-- > 1;) /* backwards: a removal moves the last node into the gap */
         handshake_expire(c, c->nodes[i]);
     if (c->ticks % TICKS_PER_RANDOM_PING == 0)

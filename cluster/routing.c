@@ -25,6 +25,33 @@ static void copy_node(const struct node *n, struct routing_node *out)
     out->failed = node_is(n, NODE_FAIL);
 }
 
+/* Neighbours mostly have one owner. */
+static void copy_owners(const struct cluster *c, uint16_t *out)
+{
+    const struct node *last = NULL;
+    uint16_t index = ROUTING_NOBODY;
+
+    for (unsigned s = 0; s < SLOTS; s++) {
+        if (c->owner[s] != last) {
+            last = c->owner[s];
+            index = index_of(last);
+        }
+        out[s] = index;
+    }
+}
+
+static void copy_marks(struct node *const *marks, unsigned count, uint16_t *out)
+{
+    for (unsigned s = 0; s < SLOTS; s++)
+        out[s] = ROUTING_NOBODY;
+    for (unsigned s = 0; s < SLOTS && count > 0; s++) {
+        if (marks[s] == NULL)
+            continue;
+        out[s] = index_of(marks[s]);
+        count--;
+    }
+}
+
 void cluster_map(struct cluster *c, struct cluster_map *out)
 {
     out->version = ++c->map_version;
@@ -37,11 +64,9 @@ void cluster_map(struct cluster *c, struct cluster_map *out)
     out->my_master = index_of(c->myself->master);
     out->migrating_count = (uint16_t)c->migrating_count;
     out->importing_count = (uint16_t)c->importing_count;
-    for (unsigned s = 0; s < SLOTS; s++) {
-        out->owner[s] = index_of(c->owner[s]);
-        out->migrating[s] = index_of(c->migrating[s]);
-        out->importing[s] = index_of(c->importing[s]);
-    }
+    copy_owners(c, out->owner);
+    copy_marks(c->migrating, c->migrating_count, out->migrating);
+    copy_marks(c->importing, c->importing_count, out->importing);
     out->node_count = c->node_count;
     out->nodes = malloc(c->node_count * sizeof *out->nodes);
     check(out->nodes != NULL);

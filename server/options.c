@@ -103,6 +103,7 @@ void options_cluster(struct config *c, struct cluster_config *out)
     out->replica_no_failover = config_bool(c, "cluster-replica-no-failover");
     out->allow_reads_when_down = config_bool(c, "cluster-allow-reads-when-down");
     out->allow_pubsubshard_when_down = config_bool(c, "cluster-allow-pubsubshard-when-down");
+    out->lazy_setslot = options_fsync(c) != WAL_FSYNC_ALWAYS;
 }
 
 static struct tls_options tls(struct options *o)

@@ -35,12 +35,6 @@ static enum err limits(void *context, struct config *c)
     return OK;
 }
 
-static enum err fsync_policy(void *context, struct config *c)
-{
-    wal_fsync_policy_set(node_wal(context), options_fsync(c));
-    return OK;
-}
-
 static enum err retention(void *context, struct config *c)
 {
     wal_retention_set(node_wal(context), (uint64_t)config_int(c, "wal-retention-bytes"),
@@ -76,6 +70,12 @@ static enum err cluster(void *context, struct config *c)
     options_cluster(c, &config);
     cluster_service_configure(node_cluster(context), &config, (uint64_t)config_int(c, "cluster-link-sendbuf-limit"));
     return OK;
+}
+
+static enum err fsync_policy(void *context, struct config *c)
+{
+    wal_fsync_policy_set(node_wal(context), options_fsync(c));
+    return cluster(context, c);
 }
 
 /* Certificates are read again; connections that exist keep theirs. */

@@ -3,7 +3,8 @@
  *
  * (1) Actions are obeyed in order, under the lock. A PERSIST with sync is durable before the next action; if it cannot
  *     be made durable the process ends: peers must never hear of what this node may forget.
- * (2) A PERSIST without sync is kept and written at the next tick: only the last one counts.
+ * (2) A PERSIST without sync is noted (it survives this process, see state_file.h) and saved at the next tick: only the last
+ *     one counts.
  * (3) A write is let in only before writes_until_ms, whatever this file's threads are doing: a process that was stopped,
  *     or whose bus thread waits for a slow disk, must not write where a replica may have been promoted meanwhile.
  * (4) Time starts at the wall clock and moves with the monotonic one.
@@ -15,7 +16,7 @@
 #include "base/rng.h"
 #include "engine/set/journal.h"
 #include "engine/set/set.h"
-#include "persistence/atomic_file.h"
+#include "persistence/state_file.h"
 #include "persistence/vfs.h"
 #include "server/drive/bus.h"
 #include "server/drive/map_board.h"
@@ -49,6 +50,7 @@ struct cluster_service {
     struct write_hold *hold;
     struct repl *repl; /* NULL: this node cannot replicate */
     char *dir, *config_file;
+    struct state_file *file; /* nodes.conf */
     int lock_fd;
     msec_t wall_start_ms, monotonic_start_ms;
 
@@ -57,6 +59,7 @@ struct cluster_service {
     pthread_mutex_t lock;
     struct cluster *core;    /* Under lock */
     struct buf unsaved;      /* Under lock: nodes.conf that may wait; empty: nothing waits */
+    bool saves_next;         /* Under lock: this step ends with a save, a note is not needed */
     bool held;               /* Under lock: the hold on writes is complete, the log's end is final */
 };
 
@@ -77,14 +80,23 @@ static msec_t now_of(const struct cluster_service *s)
 
 static void save(struct cluster_service *s, struct slice text)
 {
-    enum err e = atomic_file_write(vfs_posix(), s->dir, s->config_file, text);
-
-    if (e != OK) {
+    if (state_file_save(s->file, text) != OK) {
         log_event(LOG_WARNING, "cluster: cannot save %s: %s. Stopping: peers would hear of what is not durable.",
                   s->config_file, err_text());
         abort();
     }
     buf_clear(&s->unsaved);
+}
+
+static void note(struct cluster_service *s, struct slice text)
+{
+    if (!s->saves_next && state_file_note(s->file, text) != OK) {
+        log_event(LOG_WARNING, "cluster: cannot write %s: %s", s->config_file, err_text());
+        save(s, text);
+    } else {
+        buf_clear(&s->unsaved);
+        buf_append_slice(&s->unsaved, text);
+    }
 }
 
 static void publish(struct cluster_service *s)
@@ -113,12 +125,10 @@ static void obey(struct cluster_service *s, const struct cluster_action *a)
         bus_obey(s->bus, a);
         break;
     case CLUSTER_PERSIST:
-        if (a->sync) {
+        if (a->sync)
             save(s, a->bytes);
-        } else {
-            buf_clear(&s->unsaved);
-            buf_append_slice(&s->unsaved, a->bytes);
-        }
+        else
+            note(s, a->bytes);
         break;
     case CLUSTER_STATE:
     case CLUSTER_MAP:
@@ -193,10 +203,11 @@ void cluster_service_step(struct cluster_service *s, const struct cluster_event 
     if (s->repl != NULL && event->type != CLUSTER_EVENT_START &&
         (event->type == CLUSTER_EVENT_TICK || node_is_replica(s->node)))
         report(s);
+    s->saves_next = event->type == CLUSTER_EVENT_TICK;
     todo = step_core(s, event);
     if (event->type == CLUSTER_EVENT_TICK)
         note_lease(s);
-    if (event->type == CLUSTER_EVENT_TICK && s->unsaved.size > 0)
+    if (s->saves_next && s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));
     if (reply != NULL) {
         *reply = todo.reply;
@@ -270,7 +281,13 @@ static enum err core_open(struct cluster_service *s, const struct cluster_servic
                                    .keys = {count_keys, node_set(s->node)},
                                    .replication = s->repl != NULL};
     struct buf conf = {0};
-    enum err e = atomic_file_read(vfs_posix(), s->dir, s->config_file, NODES_CONF_BYTES_MAX, &conf);
+    bool noted = false;
+    enum err e;
+
+    s->file = state_file_new(vfs_posix(), s->dir, s->config_file);
+    e = state_file_read(s->file, NODES_CONF_BYTES_MAX, &conf, &noted);
+    if (e == OK && noted) /* durable before anything is said of it */
+        e = state_file_save(s->file, buf_slice(&conf));
 
     if (e == OK || e == ERR_NOT_FOUND) {
         core.nodes_conf = buf_slice(&conf);
@@ -342,6 +359,7 @@ void cluster_service_close(struct cluster_service *s)
     slot_drop_free(s->drop);
     write_hold_free(s->hold);
     cluster_free(s->core);
+    state_file_free(s->file);
     map_board_free(s->board);
     if (s->lock_fd >= 0)
         close(s->lock_fd);

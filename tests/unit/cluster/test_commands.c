@@ -149,6 +149,53 @@ START_TEST(setslot__the_end_of_an_import_bumps_the_epoch_and_tells_all)
 }
 END_TEST
 
+START_TEST(setslot__when_lazy_is_noted_before_the_reply_and_durable_before_it_is_told)
+{
+    struct lab l;
+    struct peer *a;
+    const struct cluster_action *persist, *pong;
+    struct cluster_config config;
+    char words[80];
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 7, 100, 199);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, ""), "BUMPED 8");
+    config = l.core->config;
+    config.lazy_setslot = true;
+    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_CONFIG, .config = &config});
+    for (unsigned slot = 100; slot < 103; slot++) {
+        snprintf(words, sizeof words, "%u IMPORTING %s", slot, a->id);
+        ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
+        persist = lab_action(&l, CLUSTER_PERSIST, 0);
+        ck_assert(persist != NULL && !persist->sync && lab_action(&l, CLUSTER_PERSIST, 1) == NULL);
+        snprintf(words, sizeof words, "%u NODE %s", slot, cluster_my_id(l.core));
+        ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
+        persist = lab_action(&l, CLUSTER_PERSIST, 0);
+        ck_assert(persist != NULL && !persist->sync && lab_action(&l, CLUSTER_SEND, 0) == NULL);
+        ck_assert(persist < lab_action(&l, CLUSTER_MAP, 0));
+    }
+    lab_say(&l, a, CODEC_PING); /* the answer tells of the claims */
+    persist = lab_action(&l, CLUSTER_PERSIST, 0);
+    pong = lab_sent(&l, CODEC_PONG, 0);
+    ck_assert(persist != NULL && pong != NULL && persist->sync && persist < pong);
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_PERSIST, 0));
+    lab_ticks(&l, CLUSTER_TICK_MS);
+    ck_assert_ptr_nonnull(lab_sent(&l, CODEC_PONG, 0)); /* all are told once */
+    lab_ticks(&l, CLUSTER_TICK_MS);
+    ck_assert_ptr_null(lab_sent(&l, CODEC_PONG, 0));
+    /* A new epoch does not wait. */
+    a->config_epoch = a->current_epoch = 20;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "103 IMPORTING " A40), "OK");
+    snprintf(words, sizeof words, "103 NODE %s", cluster_my_id(l.core));
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
+    ck_assert_uint_eq(l.core->myself->config_epoch, 21);
+    ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    lab_close(&l);
+}
+END_TEST
+
 START_TEST(claim_event__takes_the_slots_with_a_new_epoch_durable_before_it_is_told)
 {
     struct lab l;
@@ -486,6 +533,7 @@ int main(void)
     tcase_add_test(tests, setslot__has_the_texts_of_redis);
     tcase_add_test(tests, setslot__a_move_from_here_ends_with_the_other_owning_the_slot);
     tcase_add_test(tests, setslot__the_end_of_an_import_bumps_the_epoch_and_tells_all);
+    tcase_add_test(tests, setslot__when_lazy_is_noted_before_the_reply_and_durable_before_it_is_told);
     tcase_add_test(tests, claim_event__takes_the_slots_with_a_new_epoch_durable_before_it_is_told);
     tcase_add_test(tests, bumpepoch__moves_only_when_it_is_not_the_greatest);
     tcase_add_test(tests, set_config_epoch__only_on_a_fresh_lonely_node);
