@@ -108,6 +108,11 @@ struct pool *node_pool(struct node *n)
     return n->pool;
 }
 
+struct waiting *node_waiting(struct node *n)
+{
+    return n->waiting;
+}
+
 struct watch *node_watch(struct node *n)
 {
     return n->watch;

@@ -20,6 +20,7 @@ struct config;
 struct clients;
 struct registry;
 struct pool;
+struct waiting;
 struct watch;
 struct stats;
 struct cluster_service;
@@ -42,6 +43,7 @@ struct clients *node_clients(struct node *n);
 const struct registry *node_registry(struct node *n);
 struct stats *node_stats(struct node *n);
 struct pool *node_pool(struct node *n);
+struct waiting *node_waiting(struct node *n);     /* server/run/waiting.h: clients that wait for keys */
 struct watch *node_watch(struct node *n);         /* slow log, latency events, rates: server/stat */
 
 struct repl *node_replication(struct node *n);   /* server/drive/repl.h; NULL when composed without one (tests) */

@@ -26,6 +26,7 @@
 #include "server/drive/write_hold.h"
 #include "server/net/clients.h"
 #include "server/node.h"
+#include "server/run/waiting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -224,9 +225,34 @@ bool cluster_service_may_write(const struct cluster_service *s)
     return clock_ms(CLOCK_MONOTONIC_COARSE) <= atomic_load_explicit(&s->writes_until_ms, memory_order_relaxed);
 }
 
+/* A blocked client's request would not be served here any more. */
+static bool is_gone(void *map_of_now, slot_t slot)
+{
+    const struct cluster_map *map = map_of_now;
+    uint16_t owner = map->owner[slot];
+
+    return !map->ok || (owner != map->myself && map->importing[slot] == ROUTING_NOBODY &&
+                        !(map->replica && owner == map->my_master));
+}
+
+/* Looked for ten times a second: so it does not matter which of a change and the beginning of a wait comes first. */
+static void redirect_blocked(struct cluster_service *s)
+{
+    struct waiting *w = node_waiting(s->node);
+    struct cluster_map *map;
+
+    if (!waiting_any(w))
+        return;
+    map = (struct cluster_map *)map_enter(s->board);
+    waiting_reroute(w, is_gone, map);
+    map_leave(s->board);
+}
+
 static void on_event(void *context, const struct cluster_event *event)
 {
     cluster_service_step(context, event, NULL, NULL);
+    if (event->type == CLUSTER_EVENT_TICK)
+        redirect_blocked(context);
 }
 
 static void on_dropped(void *context, slot_t slot)

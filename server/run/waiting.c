@@ -370,6 +370,16 @@ static void serve_later(struct waiting *w, struct slice key)
     pool_submit(w->node->pool, &serve->job, false);
 }
 
+void waiting_reroute(struct waiting *w, waiting_gone *gone, void *context)
+{
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (const struct queue *q = w->buckets[i]; q != NULL; q = q->next)
+            if (gone(context, hash_slot(slice_of(q->key, q->key_size))))
+                serve_later(w, slice_of(q->key, q->key_size));
+    pthread_mutex_unlock(&w->lock);
+}
+
 static void ready_add(struct executor *x, struct slice key)
 {
     buf_append(&x->ready, &key.size, sizeof key.size);

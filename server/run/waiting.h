@@ -54,6 +54,13 @@ void waiting_serve(struct waiting *w, struct executor *x, const struct slice *ke
 void waiting_serve_all(struct waiting *w, struct executor *x, bool later);
 
 /*
+ * Runs the requests again that wait for a key of a slot that is `gone`: the route has an answer for them now (MOVED, CLUSTERDOWN). On
+ * pool threads. `gone` is called under a leaf lock.
+ */
+typedef bool waiting_gone(void *context, slot_t slot);
+void waiting_reroute(struct waiting *w, waiting_gone *gone, void *context);
+
+/*
  * Ends the wait. True: the session is the caller's again, and the reply for `how` is appended to out (nothing for
  * CLOSED). False: it is being served right now; deliver will follow, with the reply or with that of `how`.
  * The command counts as called in x's statistics.

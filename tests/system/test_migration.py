@@ -1,5 +1,4 @@
 """Slots that move the way today's tools move them: SETSLOT, MIGRATE, ASK; redis-cli's reshard, rebalance, fix and import."""
-import logging
 import os
 import random
 import socket
@@ -12,97 +11,10 @@ from redis.crc import key_slot
 
 from harness import dump
 from harness.cluster import Cluster, cli
-from harness.resp import plain
+from harness.moving import (SLOT, as_text, close_slot, fill, healthy, move_keys, open_slot, reshard, rows_of, same, text,
+                            whole)
 from harness.runner import equal, test, true
 from harness.server import REDIS, Server, subject_is_redis, temporary_folder, wait_until
-
-logging.getLogger("redis.cluster").setLevel(logging.CRITICAL) # it tells every MOVED with a traceback
-SLOT = 12182 # of foo, and of everything with {foo}
-
-
-def text(node, *words):
-    """The reply as text, errors with their dash."""
-    with node.connect() as c:
-        return as_text(c.command(*words))
-
-
-def as_text(reply):
-    kind, value = reply
-    if isinstance(value, list):
-        return [as_text(r) for r in value]
-    if isinstance(value, bytes):
-        value = value.decode()
-    return "-" + value if kind == "-" else value
-
-
-def open_slot(c, source, target, slot=SLOT):
-    equal(text(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", c.id_of(source)), "OK")
-    equal(text(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", c.id_of(target)), "OK")
-
-
-def close_slot(c, source, target, slot=SLOT):
-    for node in [target, source] + [n for n in c.nodes if n not in (source, target)]:
-        equal(text(node, "CLUSTER", "SETSLOT", slot, "NODE", c.id_of(target)), "OK")
-
-
-def move_keys(source, target, slot=SLOT, *options):
-    with source.connect() as x:
-        while keys := x.must("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            x.must("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *options, "KEYS", *keys)
-
-
-def rows_of(c, node):
-    return c.table(node)[c.id_of(node)]["slots"]
-
-
-def numbers(connection, commands):
-    return [plain(r) for r in connection.pipeline(commands)]
-
-
-def whole(c):
-    """Everything in the cluster: {key: (type, content, expiry)}; no key on two nodes, counts of slots equal a scan."""
-    everything = {}
-    for node in c.nodes:
-        with node.connect() as x:
-            if "master" not in c.table(node)[c.id_of(node)]["flags"]:
-                continue
-            mine = dump.dump(x)
-            twice = set(everything) & set(mine)
-            true(not twice, f"on two nodes: {sorted(twice)[:5]}")
-            counted = {}
-            for key, slot in zip(mine, numbers(x, [("CLUSTER", "KEYSLOT", k) for k in mine])):
-                counted[slot] = counted.get(slot, 0) + 1
-            told = numbers(x, [("CLUSTER", "COUNTKEYSINSLOT", s) for s in range(16384)])
-            equal({s: n for s, n in enumerate(told) if n}, counted, f"keys per slot on {node.address}")
-            everything.update(mine)
-    return everything
-
-
-def fill(c, count, seed=1):
-    """Keys of every type, some with an expiry, some large."""
-    rng = random.Random(seed)
-    client = RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", c.nodes[0].port)])
-    for i in range(count):
-        key, kind, many = f"key:{i}", i % 5, rng.choice([1, 3, 20, 300])
-        if kind == 0:
-            client.set(key, str(i) * many)
-        elif kind == 1:
-            client.rpush(key, *[f"e{n}" for n in range(many)])
-        elif kind == 2:
-            client.sadd(key, *[f"m{n}" for n in range(many)])
-        elif kind == 3:
-            client.hset(key, mapping={f"f{n}": f"v{n}" for n in range(many)})
-        else:
-            client.zadd(key, {f"m{n}": n / 2 for n in range(many)})
-        if i % 3 == 0:
-            client.pexpireat(key, int(time.time() * 1000) + 3600_000 + i)
-    client.close()
-
-
-def same(left, right, expiry_tolerance_ms=2000):
-    """MIGRATE sends how long a key has still to live, so that each journey adds its own time to the expiry."""
-    lines = dump.differences(left, right, expiry_tolerance_ms=expiry_tolerance_ms)
-    true(not lines, "\n".join(lines))
 
 
 @test("CLUSTER SETSLOT checks what it is told, shows the open slots and remembers them over kill -9")
@@ -288,16 +200,6 @@ def _():
             true(1.3 < done[0][1] < 4, f"after {done[0][1]:.2f} s")
             true(time.time() - began > 0.8, "the writer of the key waited")
             equal(as_text(s.command("GET", "x")), "3")
-
-
-def reshard(c, source, target, slots, **options):
-    return cli("--cluster", "reshard", c.nodes[0].address, "--cluster-from", c.id_of(source), "--cluster-to", c.id_of(target),
-               "--cluster-slots", slots, "--cluster-yes", **options)
-
-
-def healthy(c):
-    out = cli("--cluster", "check", c.nodes[0].address)
-    true("[OK] All 16384 slots covered." in out and "open" not in out.lower().replace("check for open slots", ""), out[-1500:])
 
 
 def keys_in(slots, count):
