@@ -35,5 +35,6 @@ function(fuzzer NAME)
     endforeach()
     target_link_libraries(fuzz_${NAME} PRIVATE cairn_flags)
     target_link_options(fuzz_${NAME} PRIVATE -fsanitize=fuzzer)
-    set_target_properties(fuzz_${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+    # libFuzzer comes with the C compiler, which is clang; the C++ one need not be.
+    set_target_properties(fuzz_${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz LINKER_LANGUAGE C)
 endfunction()

@@ -211,6 +211,18 @@ void set_garbage_add(struct set *s, const struct garbage *g)
     pthread_mutex_unlock(&s->garbage_lock);
 }
 
+void set_garbage_forget(struct set *s, unsigned uid)
+{
+    size_t kept = 0;
+
+    pthread_mutex_lock(&s->garbage_lock);
+    for (size_t i = 0; i < s->garbage_count; i++)
+        if (s->garbage[i].uid != uid)
+            s->garbage[kept++] = s->garbage[i];
+    s->garbage_count = kept;
+    pthread_mutex_unlock(&s->garbage_lock);
+}
+
 /* Removes some rows of a kind of the id; *done when none was left. The slot is locked: the family stays. */
 static enum err reap_kind(struct set *s, struct family *f, const struct garbage *g, enum row_kind kind, struct batch *b,
                           bool *done)
@@ -283,7 +295,7 @@ static void reap_cycle(struct set *s, int64_t until_us)
             continue;
         pthread_mutex_lock(&s->garbage_lock);
         for (size_t i = s->garbage_count; i-- > 0;)
-            if (s->garbage[i].id == g.id) {
+            if (s->garbage[i].id == g.id && s->garbage[i].uid == g.uid && s->garbage[i].slot == g.slot) {
                 s->garbage[i] = s->garbage[--s->garbage_count];
                 break;
             }
@@ -336,6 +348,8 @@ void *keeper_run(void *set)
             atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
             expire_cycle(s, &at, until_us);
         ttl_cycle(s);
+        if (atomic_exchange(&s->garbage_wanted, false))
+            garbage_find(s);
         reap_cycle(s, until_us);
         nanosleep(&pause, NULL);
     }

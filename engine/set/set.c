@@ -35,6 +35,23 @@ uint64_t set_new_id(struct set *s)
     return id;
 }
 
+enum err set_ids_pass(struct set *s, uint64_t limit)
+{
+    enum err e = OK;
+
+    pthread_mutex_lock(&s->ids_lock);
+    if (limit > s->id_limit) {
+        atomic_store(&s->no_ids, false);
+        e = store_meta_put(s->store, SLICE_LITERAL("id-limit"), slice_of(&limit, sizeof limit));
+        if (e == OK)
+            s->id_limit = limit;
+    }
+    if (e == OK && limit > s->next_id)
+        s->next_id = limit;
+    pthread_mutex_unlock(&s->ids_lock);
+    return e;
+}
+
 static enum err ids_load(struct set *s)
 {
     struct store_value v = {0};

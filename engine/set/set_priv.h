@@ -123,6 +123,7 @@ struct set {
     pthread_mutex_t garbage_lock;
     struct garbage *garbage; /* Under garbage_lock */
     size_t garbage_count, garbage_capacity;
+    atomic_bool garbage_wanted; /* families came with garbage of their own: the keeper looks for it */
 };
 
 struct touched {
@@ -192,7 +193,10 @@ static inline struct family *set_family(struct set *s, struct space *space)
 }
 enum err set_order_save(struct set *s);
 uint64_t set_new_id(struct set *s);
+/* Ids below the limit are another node's from now on. */
+enum err set_ids_pass(struct set *s, uint64_t limit);
 void set_garbage_add(struct set *s, const struct garbage *g);
+void set_garbage_forget(struct set *s, unsigned uid); /* its family is gone; all slots are locked */
 void set_wake_writer(struct set *s);
 void gate_read(struct txn *t);
 void gate_done(struct txn *t);
@@ -251,6 +255,9 @@ void record_of(const struct obj *o, struct buf *out);
 enum err counts_load(struct set *s, unsigned db);
 void counts_row(struct buf *key, slot_t slot);
 void counts_encode(struct buf *out, const struct slot *slot, lsn_t at);
+
+/* view.c: drains until little is dirty, while commands go on; the journal is then synced through what was there */
+enum err set_drain_most(struct set *s);
 
 /* keeper.c */
 void *keeper_run(void *set);

@@ -35,6 +35,7 @@ static enum err clear_space(struct set *s, unsigned db)
 
     if (space != NULL)
         set_forget_all(s, space, 0);
+    set_garbage_forget(s, uid); /* the family that comes may have other uses for these ids */
     TRY(store_family_remove(s->store, uid));
     if (space == NULL)
         return OK; /* set_space_make creates the family */

@@ -92,7 +92,7 @@ static enum err open_all(struct set *s, struct set_view *v)
  * Whatever is dirty when commands are stopped is drained while they wait, and so is the sync of the log. Each pass leaves what was
  * written during it: little, unless the disk or the processor is slower than the clients.
  */
-static enum err drain_most(struct set *s)
+enum err set_drain_most(struct set *s)
 {
     for (int i = 0; i < PASSES_MAX; i++) {
         TRY(writer_pass(s, false));
@@ -113,7 +113,7 @@ enum err set_view_open(struct set *s, struct set_view **out)
     v->dbs = calloc(s->visible, sizeof *v->dbs);
     check(v->dbs != NULL);
     v->done = true;
-    e = drain_most(s);
+    e = set_drain_most(s);
     if (e == OK) {
         pthread_mutex_lock(&s->pass);
         began = now_us();

@@ -132,6 +132,17 @@ lsn_t store_family_born(const struct family *f)
     return f->born;
 }
 
+struct family *family_put(struct store *s, rocksdb_column_family_handle_t *handle, unsigned uid, lsn_t born)
+{
+    struct family *old;
+
+    pthread_mutex_lock(&s->lock);
+    old = atomic_exchange(&s->families[uid], family_new(handle, uid, born));
+    end_raise(s, uid);
+    pthread_mutex_unlock(&s->lock);
+    return old;
+}
+
 enum err store_family_create(struct store *s, unsigned uid, lsn_t born, struct family **old)
 {
     char name[FAMILY_NAME_BYTES], *error = NULL;
@@ -142,10 +153,7 @@ enum err store_family_create(struct store *s, unsigned uid, lsn_t born, struct f
     handle = rocksdb_create_column_family(s->db, s->options, name, &error);
     if (error != NULL)
         return store_error(error, "create a family");
-    pthread_mutex_lock(&s->lock);
-    *old = atomic_exchange(&s->families[uid], family_new(handle, uid, born));
-    end_raise(s, uid);
-    pthread_mutex_unlock(&s->lock);
+    *old = family_put(s, handle, uid, born);
     return OK;
 }
 

@@ -5,6 +5,7 @@
  * (2) RocksDB's log is off for every write.
  * Does not know the log, slots' meaning or objects.
  */
+#include "engine/store/files_rocksdb.h"
 #include "engine/store/store_priv.h"
 
 #include "base/check.h"
@@ -160,6 +161,7 @@ enum err store_open(const struct store_options *options, struct store **out)
     s->ingest = rocksdb_ingestexternalfileoptions_create();
     rocksdb_ingestexternalfileoptions_set_move_files(s->ingest, 1);
     rocksdb_ingestexternalfileoptions_set_allow_blocking_flush(s->ingest, 0);
+    files_rocksdb_leave_seqno(s->ingest);
     if ((e = family_open_all(s)) != OK) {
         store_close(s);
         return e;

@@ -45,4 +45,7 @@ enum err store_error(char *text, const char *doing);
 /* Opens the database with all families that it has. */
 enum err family_open_all(struct store *s);
 
+/* A generation that was just made becomes the uid's current one; returns the one before, or NULL. */
+struct family *family_put(struct store *s, rocksdb_column_family_handle_t *handle, unsigned uid, lsn_t born);
+
 #endif

@@ -52,6 +52,9 @@ void harness_text_clear(struct harness *h);
 /* How far the journal was asked to be durable. */
 lsn_t harness_synced(struct harness *h);
 
+/* The journal goes on at this position, as after a reset. */
+void harness_jump(struct harness *h, lsn_t lsn);
+
 /* Everything to the store, then out of memory: the next look-ups read rows. */
 void harness_cool(struct harness *h);
 
