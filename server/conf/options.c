@@ -250,6 +250,8 @@ const struct option option_table[] = {
     I("wal-retention-seconds", NULL, 0, "0", 0, ANY, "and its age; 0: any"),
     M("lost-writes-bytes-max", NULL, 0, "1gb", 0, ANY, "files of writes that a failover lost; 0: none"),
     M("set-dirty-bytes-max", NULL, IMM, "64mb", 65536, ANY, "changes in memory before they are drained to the store"),
+    B("repl-copy-files", NULL, 0, "yes", "whole copies between nodes of this kind go by files, not as RDB"),
+    I("repl-copies-max", NULL, 0, "2", 1, 64, "such copies that are sent at a time; other replicas wait their turn"),
     M("disk-free-min", NULL, IMM, "256mb", 0, ANY, "writes are refused below this much free disk"),
     B("metrics-enabled", NULL, IMM | ACC, "no", "Prometheus endpoint: not in this version"),
     S("metrics-bind", NULL, IMM | ACC, "127.0.0.1", "its address"),

@@ -13,6 +13,8 @@
 #include "cluster/cluster.h"
 #include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
+#include "server/drive/repl_receive.h"
+#include "server/drive/repl_ship.h"
 #include "server/run/facts.h"
 #include "server/run/registry.h"
 #include "server/run/session.h"
@@ -29,6 +31,8 @@ static enum err settings_read(void *context, struct config *c)
     atomic_store(&s->ping_ms, config_int(c, "repl-ping-replica-period") * 1000);
     atomic_store(&s->min_replicas, config_int(c, "min-replicas-to-write"));
     atomic_store(&s->max_lag_ms, config_int(c, "min-replicas-max-lag") * 1000);
+    atomic_store(&s->copies_max, config_int(c, "repl-copies-max"));
+    atomic_store(&s->copy_files, config_bool(c, "repl-copy-files"));
     atomic_store(&s->priority, config_int(c, "replica-priority"));
     atomic_store(&s->serve_stale, config_bool(c, "replica-serve-stale-data"));
     atomic_store(&s->announced, config_bool(c, "replica-announced"));
@@ -39,7 +43,7 @@ static void settings_open(struct repl *r)
 {
     static const char *const names[] = {"repl-timeout", "repl-ping-replica-period", "min-replicas-to-write",
                                         "min-replicas-max-lag", "replica-priority", "replica-serve-stale-data",
-                                        "replica-announced"};
+                                        "replica-announced", "repl-copies-max", "repl-copy-files"};
     struct config *c = node_config(r->node);
 
     (void)settings_read(r, c);
@@ -189,6 +193,8 @@ enum err repl_open(struct node *n, bool lossless, struct repl **out)
     pthread_cond_init(&r->link_changed, NULL);
     pthread_cond_init(&r->copy_wanted, NULL);
     settings_open(r);
+    r->ship = ship_open(r);
+    r->receive = receive_open(r);
     e = history_open(r, lossless);
     if (e != OK) {
         repl_close(r);
@@ -207,6 +213,7 @@ void repl_start(struct repl *r)
 {
     repl_feed_start(r);
     repl_copy_start(r);
+    ship_start(r->ship);
     repl_link_start(r);
     r->started = true;
 }
@@ -218,6 +225,7 @@ void repl_stop(struct repl *r)
     r->started = false;
     repl_link_stop(r);
     repl_copy_stop(r);
+    ship_stop(r->ship);
     repl_feed_stop(r);
 }
 
@@ -226,6 +234,8 @@ void repl_close(struct repl *r)
     if (r == NULL)
         return;
     repl_feed_close(r);
+    ship_close(r->ship);
+    receive_close(r->receive);
     pthread_mutex_destroy(&r->role_lock);
     pthread_mutex_destroy(&r->link_lock);
     pthread_mutex_destroy(&r->list_lock);

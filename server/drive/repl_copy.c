@@ -1,5 +1,6 @@
 /*
- * repl_copy.c - a whole copy to replicas that cannot continue: an RDB file of a view, sent while writes go on.
+ * repl_copy.c - a whole copy to replicas that cannot continue, and take no files (repl_ship.c): an RDB file of a view, sent while
+ * writes go on.
  *
  * (1) One copy at a time; replicas that wait when it begins share it, as far as they take the same framing: "$EOF:mark"
  *     for those that said so, a file with its length first for the others.
@@ -24,6 +25,7 @@
 #include "persistence/vfs.h"
 #include "persistence/wal_reader.h"
 #include "server/drive/repl_priv.h"
+#include "server/drive/repl_ship.h"
 #include "server/net/clients.h"
 
 enum { MARK_BYTES = 40, FILE_CHUNK = 256 << 10, GATHER_MS = 100 };
@@ -48,7 +50,7 @@ static void nap(void)
     nanosleep(&t, NULL);
 }
 
-static bool stopping(struct repl *r)
+bool repl_is_stopping(struct repl *r)
 {
     bool is;
 
@@ -58,13 +60,12 @@ static bool stopping(struct repl *r)
     return is;
 }
 
-/* Waits until the replica has taken enough of what it was sent; one that takes nothing for repl-timeout is closed. */
-static void wait_for_room(struct repl *r, struct client *client)
+void repl_wait_for_room(struct repl *r, struct client *client)
 {
     uint64_t pending = client_output_bytes(client);
     msec_t since = node_now(r->node);
 
-    while (client_is_open(client) && pending > REPL_COPY_PENDING_MAX && !stopping(r)) {
+    while (client_is_open(client) && pending > REPL_COPY_PENDING_MAX && !repl_is_stopping(r)) {
         uint64_t now_pending;
 
         nap();
@@ -88,7 +89,7 @@ static enum err send_all(struct copy *c, struct slice bytes)
     for (size_t i = 0; i < c->count; i++) {
         struct client *client = c->group[i]->client;
 
-        wait_for_room(c->repl, client);
+        repl_wait_for_room(c->repl, client);
         if (!client_is_open(client))
             continue;
         client_push(client, bytes);
@@ -96,7 +97,7 @@ static enum err send_all(struct copy *c, struct slice bytes)
     }
     c->sent += bytes.size;
     atomic_fetch_add_explicit(&c->repl->output_bytes, bytes.size * open, memory_order_relaxed);
-    if (open == 0 || stopping(c->repl))
+    if (open == 0 || repl_is_stopping(c->repl))
         return err_set(ERR_CLOSED, "no replica is left");
     return OK;
 }
@@ -144,8 +145,7 @@ static enum err send_file(struct copy *c)
 
 /* ---- The snapshot ---- */
 
-/* The database that is selected in the stream at a position; -1: none yet. */
-static int selected_at(struct repl *r, lsn_t lsn)
+int repl_selected_at(struct repl *r, lsn_t lsn)
 {
     struct wal_reader *reader;
     struct frame f;
@@ -163,7 +163,7 @@ static enum err save(struct copy *c, struct set_view *view, const struct history
 {
     struct rdb_save_options options = {
         .push = push_bytes, .context = c, .compress = true, .redis_version = "7.2.4", .now_ms = node_now(c->repl->node),
-        .repl_id = slice_str(h->replid), .repl_offset = lsn, .repl_db = selected_at(c->repl, lsn)};
+        .repl_id = slice_str(h->replid), .repl_offset = lsn, .repl_db = repl_selected_at(c->repl, lsn)};
     struct rdb_save_figures figures = {0};
     enum err e = rdb_save(view, &options, &figures);
 
@@ -279,7 +279,8 @@ static void copy(struct copy *c)
 static void gather(struct copy *c)
 {
     for (struct replica *p = c->repl->replicas; p != NULL && c->count < REPL_COPY_GROUP_MAX; p = p->next) {
-        if (p->gone || p->state != REPLICA_WAITS || (c->count > 0 && p->capa_eof != c->by_eof))
+        if (p->gone || p->in_copy || p->state != REPLICA_WAITS || ship_takes(c->repl, p) ||
+            (c->count > 0 && p->capa_eof != c->by_eof))
             continue;
         c->by_eof = p->capa_eof;
         p->in_copy = true;
@@ -291,7 +292,7 @@ static void *copy_thread(void *context)
 {
     struct repl *r = context;
 
-    while (!stopping(r)) {
+    while (!repl_is_stopping(r)) {
         struct copy c = {.repl = r, .file = -1};
         msec_t until = node_now(r->node) + GATHER_MS;
         struct timespec t = {until / 1000, until % 1000 * 1000000};

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "server/drive/repl_priv.h"
+#include "server/drive/repl_receive.h"
+#include "server/drive/repl_ship.h"
 #include "server/net/clients.h"
 
 #define LINE(out, ...) (buf_append_format((out), __VA_ARGS__), buf_append_str((out), "\r\n"))
@@ -46,6 +48,7 @@ static void replica_lines(struct repl *r, msec_t now, struct buf *out)
     LINE(out, "slave_repl_offset:%llu", (unsigned long long)wal_tail(r->wal));
     if (state == REPL_LINK_SYNC)
         copy_lines(r, now, last_io, out);
+    LINE(out, "master_sync_resumed:%llu", (unsigned long long)receive_resumed(r->receive));
     if (state != REPL_LINK_CONNECTED)
         LINE(out, "master_link_down_since_seconds:%lld", seconds(down_since, now));
     LINE(out, "slave_priority:%lld", (long long)atomic_load(&r->settings.priority));
@@ -87,6 +90,20 @@ static void ancestors_line(const struct history *h, struct buf *out)
     buf_append_str(out, "\r\n");
 }
 
+static void ship_lines(struct repl *r, struct buf *out)
+{
+    struct ship_figures f;
+
+    ship_figures(r, &f);
+    LINE(out, "copies_running:%zu", f.running);
+    LINE(out, "copies_waiting:%zu", f.waiting);
+    LINE(out, "copies_by_files:%llu", (unsigned long long)f.copies);
+    LINE(out, "copies_resumed:%llu", (unsigned long long)f.resumed);
+    LINE(out, "copies_refused:%llu", (unsigned long long)f.refused);
+    LINE(out, "copy_checkpoints:%zu", f.checkpoints);
+    LINE(out, "copy_checkpoint_bytes:%llu", (unsigned long long)f.checkpoint_bytes);
+}
+
 void repl_info(void *context, struct buf *out)
 {
     struct repl *r = context;
@@ -101,6 +118,7 @@ void repl_info(void *context, struct buf *out)
     if (replica)
         replica_lines(r, now, out);
     replicas_lines(r, now, out);
+    ship_lines(r, out);
     LINE(out, "master_failover_state:%s", repl_failover_name(r));
     LINE(out, "master_replid:%.40s", h.replid);
     LINE(out, "master_replid2:%.40s",

@@ -23,10 +23,11 @@
 #include "base/log.h"
 #include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
+#include "server/drive/repl_receive.h"
 #include "server/net/peer.h"
 #include "server/net/tls.h"
 
-enum { LINE_MAX_BYTES = 4096, READ_BYTES = 256 << 10, SLICE_MS = 100, RETRY_MS = 1000, RETRY_FIRST_MS = 50 };
+enum { LINE_MAX_BYTES = 4096, READ_BYTES = 256 << 10, SLICE_MS = 100, RETRY_MS = 1000, RETRY_FIRST_MS = 50, BARREN_MAX = 6 };
 
 /* ---- The wire ---- */
 
@@ -231,12 +232,18 @@ static enum err log_in(struct repl_wire *w, struct buf *request)
     return e;
 }
 
+static bool takes_files(struct repl *r)
+{
+    return atomic_load(&r->settings.copy_files) && receive_wanted(r->receive);
+}
+
 static enum err introduce(struct repl_wire *w, struct buf *request)
 {
     struct node *n = w->repl->node;
+    struct copy_place place;
     struct buf ip = {0};
     struct slice line;
-    char port[16];
+    char port[16], text[COPY_PLACE_BYTES];
     int64_t announced = config_int(node_config(n), "replica-announce-port");
     int own = w->tls != NULL || node_port(n) == 0 ? node_tls_port(n) : node_port(n);
     enum err e;
@@ -251,7 +258,16 @@ static enum err introduce(struct repl_wire *w, struct buf *request)
     }
     buf_free(&ip);
     TRY(e);
-    WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2");
+    if (!takes_files(w->repl)) {
+        WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2");
+        return ask(w, request, &line);
+    }
+    WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2", "capa", COPY_CAPA); /* Redis knows it not, and says OK */
+    TRY(ask(w, request, &line));
+    if (!receive_place(w->repl->receive, &place))
+        return OK;
+    copy_place_format(&place, text);
+    WORDS(request, "REPLCONF", COPY_PLACE, text);
     return ask(w, request, &line);
 }
 
@@ -417,10 +433,19 @@ static void pause_ms(struct repl *r, unsigned generation, msec_t ms)
     pthread_mutex_unlock(&r->link_lock);
 }
 
+/* Copies that break off before their first byte are asked for less and less often. */
+static msec_t retry_ms(struct repl *r)
+{
+    unsigned barren = receive_barren(r->receive);
+
+    return barren < 2 ? RETRY_MS : RETRY_MS << (barren < BARREN_MAX ? barren - 1 : BARREN_MAX - 1);
+}
+
 static void *link_run(void *context)
 {
     struct repl *r = context;
     unsigned last = 0, tries = 0;
+    struct copy_place place;
 
     pthread_mutex_lock(&r->link_lock);
     while (!r->stopping) {
@@ -429,6 +454,12 @@ static void *link_run(void *context)
         int port = r->port;
         bool was_up;
 
+        if (r->host[0] == '\0' && receive_place(r->receive, &place)) {
+            pthread_mutex_unlock(&r->link_lock);
+            receive_discard(r->receive);
+            pthread_mutex_lock(&r->link_lock);
+            continue;
+        }
         if (r->host[0] == '\0') {
             pthread_cond_wait(&r->link_changed, &r->link_lock);
             continue;
@@ -437,6 +468,8 @@ static void *link_run(void *context)
         r->link_busy = true;
         pthread_mutex_unlock(&r->link_lock);
         tries = generation == last ? tries + 1 : 0;
+        if (generation != last)
+            receive_forget_refusal(r->receive);
         last = generation;
         one_link(r, host, port, generation);
         pthread_mutex_lock(&r->link_lock);
@@ -446,7 +479,7 @@ static void *link_run(void *context)
         if (was_up)
             tries = 0;
         pthread_mutex_unlock(&r->link_lock);
-        pause_ms(r, generation, tries == 0 ? RETRY_FIRST_MS : RETRY_MS);
+        pause_ms(r, generation, tries == 0 ? RETRY_FIRST_MS : retry_ms(r));
         pthread_mutex_lock(&r->link_lock);
     }
     pthread_mutex_unlock(&r->link_lock);

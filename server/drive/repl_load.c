@@ -2,6 +2,7 @@
  * repl_load.c - a whole copy from the primary: an RDB file, built on the stage beside the data that is served meanwhile.
  *
  *   "$<length>\r\n" bytes                        or        "$EOF:<mark>\r\n" bytes mark
+ *   "$FILES:<id>\r\n" frames: repl_receive.c fills the stage, the rest is the same
  *
  * (1) The old data is served, and is what a restart finds, until the new set is whole and durable; then both the data and the
  *     log change in one step (engine/set/stage.h).
@@ -17,6 +18,7 @@
 #include "engine/set/stage.h"
 #include "persistence/rdb/rdb_load.h"
 #include "server/drive/repl_priv.h"
+#include "server/drive/repl_receive.h"
 
 enum { MARK_BYTES = 40, KEEPALIVE_MS = 1000 };
 
@@ -24,7 +26,8 @@ struct load {
     struct repl_wire *wire;
     const char *replid;
     lsn_t lsn;
-    bool by_mark;
+    bool by_mark, by_files;
+    char id[COPY_ID_BYTES + 1]; /* of a copy by files */
     uint64_t left;         /* of a file with a length */
     char mark[MARK_BYTES];
     int selected;          /* in the stream at lsn; -1: none */
@@ -105,6 +108,11 @@ static enum err framing(struct load *l)
         memcpy(l->mark, line.data + 5, MARK_BYTES);
         return OK;
     }
+    if (line.size == 7 + COPY_ID_BYTES && memcmp(line.data, "$FILES:", 7) == 0) {
+        memcpy(l->id, line.data + 7, COPY_ID_BYTES);
+        l->by_files = true;
+        return OK;
+    }
     if (line.data[0] != '$' || !num_parse_i64(slice_of(line.data + 1, line.size - 1), &length) || length < 0)
         return err_set(ERR_PROTOCOL, "the primary sends '%.*s' for a copy", (int)(line.size < 100 ? line.size : 100),
                        (const char *)line.data);
@@ -137,7 +145,7 @@ static enum err ending(struct load *l, struct buf *rest)
     return OK;
 }
 
-static enum err receive(struct load *l)
+static enum err receive_rdb(struct load *l)
 {
     struct repl *r = l->wire->repl;
     struct set *set = node_set(r->node);
@@ -149,7 +157,6 @@ static enum err receive(struct load *l)
     struct buf rest = {0};
     enum err e;
 
-    TRY(framing(l));
     e = rdb_load(&options, &rest, &figures);
     if (e == OK)
         e = ending(l, &rest);
@@ -176,7 +183,9 @@ enum err repl_load_run(struct repl_wire *w, const char *replid, lsn_t lsn)
     enum err e;
 
     TRY(set_stage_clear(set));
-    e = receive(&l);
+    e = framing(&l);
+    if (e == OK)
+        e = l.by_files ? receive_run(w->repl->receive, w, l.id, lsn, &l.selected) : receive_rdb(&l);
     if (e == OK)
         e = set_stage_commit(set, replid, lsn, reset_log, &l);
     if (e != OK) {

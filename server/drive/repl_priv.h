@@ -4,9 +4,11 @@
  *   repl.c         opening, settings, gates, reports     repl_link.c    the connection to the primary
  *   repl_role.c    becoming replica and primary          repl_stream.c  the primary's stream, applied
  *   repl_serve.c   PSYNC, REPLCONF, the list             repl_load.c    a whole copy, received
- *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent
+ *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent as an RDB file
  *   repl_wait.c    WAIT, WAITAOF                         repl_lost.c    writes that a copy would lose, saved
  *   repl_info.c    INFO
+ *   repl_ship.c    a whole copy, sent as files           repl_receive.c ... and received
+ *   repl_held.c    the checkpoints that these files are
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_PRIV_H
 #define CAIRN_SERVER_DRIVE_REPL_PRIV_H
@@ -17,6 +19,7 @@
 #include "persistence/history.h"
 #include "persistence/lost_writes.h"
 #include "persistence/wal.h"
+#include "server/drive/copy_frame.h"
 #include "server/drive/repl.h"
 #include "server/drive/repl_text.h"
 #include "server/node.h"
@@ -25,6 +28,8 @@ struct client;
 struct wal_reader;
 struct ack_wait;
 struct repl_wire;
+struct ship;
+struct receive;
 
 enum {
     REPL_HOST_MAX = 256,
@@ -48,7 +53,10 @@ struct replica {
     bool capa_eof, capa_psync2, rdb_only, no_acks;
     bool listed;           /* PSYNC was accepted */
     bool gone;             /* the connection has ended: the feed thread frees it */
-    bool in_copy;          /* repl_copy.c works for it */
+    bool in_copy;          /* repl_copy.c or repl_ship.c works for it */
+    bool capa_files;       /* it takes files: copy_frame.h */
+    bool no_files;         /* but cannot have them now */
+    struct copy_place place; /* of an unfinished copy that it has */
     bool wants_ack;        /* a copy was sent, the stream begins with its first ACK */
     enum replica_state state;
     lsn_t acked, fsynced;
@@ -61,8 +69,8 @@ struct replica {
 
 /* The settings, read again when they change. */
 struct repl_settings {
-    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority;
-    atomic_bool serve_stale, announced;
+    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority, copies_max;
+    atomic_bool serve_stale, announced, copy_files;
 };
 
 struct repl {
@@ -118,6 +126,8 @@ struct repl {
     /* The copy thread */
     pthread_t copy_thread;
     pthread_cond_t copy_wanted; /* with list_lock */
+    struct ship *ship;
+    struct receive *receive;    /* the link thread's */
 
     /* FAILOVER; under role_lock */
     _Atomic int failover_state; /* enum repl_failover_state */
@@ -161,6 +171,11 @@ void repl_lost_info(struct repl *r, struct buf *out);
 /* ---- repl_copy.c ---- */
 void repl_copy_start(struct repl *r);
 void repl_copy_stop(struct repl *r);
+bool repl_is_stopping(struct repl *r);
+/* Waits until the replica has taken enough of what it was sent; one that takes nothing for repl-timeout is closed. */
+void repl_wait_for_room(struct repl *r, struct client *client);
+/* The database that is selected in the stream at a position; -1: none yet. */
+int repl_selected_at(struct repl *r, lsn_t lsn);
 
 /* ---- repl_link.c ---- */
 void repl_link_start(struct repl *r);

@@ -130,6 +130,7 @@ static bool silent_option(struct repl *r, struct call *c)
 static enum err option_set(struct repl *r, struct call *c, struct replica *p, struct slice name, struct slice value)
 {
     int64_t number = 0;
+    bool place_told = true;
 
     pthread_mutex_lock(&r->list_lock);
     if (slice_is(name, "listening-port")) {
@@ -145,11 +146,17 @@ static enum err option_set(struct repl *r, struct call *c, struct replica *p, st
         p->capa_eof = true;
     else if (slice_is(name, "capa") && slice_is(value, "psync2"))
         p->capa_psync2 = true;
+    else if (slice_is(name, "capa") && slice_is(value, COPY_CAPA))
+        p->capa_files = true;
+    else if (slice_is(name, COPY_PLACE))
+        place_told = copy_place_parse(value, &p->place) == OK;
     else if (slice_is(name, "rdb-only"))
         p->rdb_only = slice_is(value, "1");
     pthread_mutex_unlock(&r->list_lock);
+    if (!place_told)
+        return ERR_SYNTAX;
     if (slice_is(name, "listening-port") || slice_is(name, "ip-address") || slice_is(name, "capa") ||
-        slice_is(name, "rdb-only"))
+        slice_is(name, "rdb-only") || slice_is(name, COPY_PLACE))
         return OK;
     return reply_error(c, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.size < 128 ? name.size : 128),
                        (const char *)name.data);
@@ -185,7 +192,7 @@ static void list(struct repl *r, struct session *s, struct replica *p, enum repl
     p->next = r->replicas;
     r->replicas = p;
     atomic_fetch_add(&r->listed, 1);
-    pthread_cond_signal(&r->copy_wanted);
+    pthread_cond_broadcast(&r->copy_wanted);
     pthread_mutex_unlock(&r->list_lock);
     repl_feed_wake(r);
 }
