@@ -234,8 +234,8 @@ def _():
             writers = [Writer(master.port, f"{tag}}}{{{turn}.{n}") for n in range(3)]
             for w in writers:
                 w.start()
-            time.sleep(0.3)
-            os.kill(replica.process.pid, signal.SIGSTOP)          # it does not read meanwhile
+            wait_until(lambda: all(len(w.acknowledged) > 10 for w in writers), 30, "everybody writes")
+            replica.pause()                                       # it does not read meanwhile
             time.sleep(0.2)
             with replica.connect() as r:
                 r.send("CLUSTER", "FAILOVER", "TAKEOVER")

@@ -5,7 +5,7 @@ from harness.resp import ConnectionLost
 from harness.server import REDIS_CLI, Server, wait_until
 
 
-def cli(*words, seconds=120, stdin=None, check=True):
+def cli(*words, seconds=240, stdin=None, check=True):
     """redis-cli's output; raises with it when the exit code is not 0 and check."""
     done = subprocess.run([REDIS_CLI, *[str(w) for w in words]], capture_output=True, timeout=seconds, input=stdin)
     text = (done.stdout + done.stderr).decode("utf-8", "replace")
