@@ -11,8 +11,7 @@ from harness.features import needs
 from harness.resp import Connection, ConnectionLost, plain, show
 from harness.runner import equal, test, true
 from harness.server import Server, redis, subject_is_redis, wait_until
-
-from test_failover import pairs, ready, role, six
+from harness.shards import pairs, ready, role, six
 
 
 class Gate:

@@ -4,7 +4,7 @@ import time
 
 from harness.cluster import Cluster, cli, fields
 from harness.resp import Connection, ConnectionLost, show
-from harness.runner import equal
+from harness.runner import equal, true
 from harness.server import wait_until
 
 TIMEOUT_MS = 2000
@@ -132,3 +132,77 @@ class Load(threading.Thread):
                 at = self.ports.index(port) if port in self.ports else 0
                 port = self.ports[(at + 1) % len(self.ports)]
                 time.sleep(0.02)
+
+
+class Confirmed(threading.Thread):
+    """
+    Writes keys that are new each time, `SET` and `WAIT 1` on one connection, and counts a write as acknowledged only when WAIT
+    said that a replica has it: whatever single node fails then, none of these may be missing.
+    """
+
+    def __init__(self, nodes, tag, wait_ms=1000, kind="n"):
+        super().__init__(daemon=True)
+        self.nodes = {n.port: n for n in nodes}
+        self.tag, self.kind, self.wait_ms, self.stop, self.next = tag, kind, wait_ms, False, 0
+        self.confirmed = []                       # numbers of keys
+        self.accepted = []                        # (port, when it was sent) of every +OK, confirmed or not
+        self.errors = set()
+
+    def name(self, number):
+        return f"{{{self.tag}}}:{self.kind}:{number}"
+
+    def run(self):
+        ports = list(self.nodes)
+        port = ports[0]
+        while not self.stop:
+            try:
+                with self.nodes[port].connect(timeout=3.0) as c:
+                    moved = None
+                    while not self.stop and moved is None:
+                        moved = self.one(c, port)
+                port = moved if moved in self.nodes else port
+            except (OSError, ConnectionLost):
+                port = ports[(ports.index(port) + 1) % len(ports)]
+                time.sleep(0.02)
+
+    def one(self, c, port):
+        """One write; the port it was sent on to, if it was. A node that refuses may be one that was cut off: the next is asked."""
+        number, sent = self.next, time.monotonic()
+        self.next += 1
+        reply, waited = [show(r) for r in c.pipeline([("SET", self.name(number), number), ("WAIT", 1, self.wait_ms)])]
+        if reply == "+OK":
+            self.accepted.append((port, sent))
+            if int(waited[1:]) >= 1:
+                self.confirmed.append(number)
+            return None
+        if reply.startswith("-MOVED"):
+            return int(reply.rsplit(":", 1)[1])
+        self.errors.add(reply[:60])
+        time.sleep(0.02)
+        raise ConnectionLost(reply)
+
+    def last_accepted(self, port, since=0.0):
+        """When the last write that this node accepted was sent, if one was since then."""
+        return next((at for p, at in reversed(self.accepted) if p == port and at >= since), None)
+
+
+def stop_all(writers):
+    for w in writers:
+        w.stop = True
+    for w in writers:
+        w.join()
+
+
+def nothing_lost(c, writers):
+    """Every confirmed write is where its slot is served, and on a replica of that master."""
+    for master, replica in pairs(c):
+        sync(master, replica)
+    for w in writers:
+        owner = c.owner_of(w.tag)
+        for node in [owner] + [r for m, r in pairs(c) if m is owner]:
+            with node.connect() as x:
+                x.must("READONLY")
+                replies = x.pipeline([("GET", w.name(n)) for n in w.confirmed])
+                missing = [n for n, r in zip(w.confirmed, replies) if r != ("$", b"%d" % n)]
+                true(not missing, f"{len(missing)} of {len(w.confirmed)} confirmed writes of {{{w.tag}}} are missing on "
+                     f"{node.address}, the first {missing[:3]}: {replies[w.confirmed.index(missing[0])] if missing else ''}")
