@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -248,10 +249,13 @@ static void progress(void *context, lsn_t position, lsn_t end)
 
 /* ---- All of it ---- */
 
+/* The workers have nothing to do yet: a lane for each core. */
 static size_t lanes_wanted(const struct node *n)
 {
     struct wal_figures log;
-    size_t lanes = n->workers < LANES_MAX ? n->workers : LANES_MAX;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t most = cores > 0 && (size_t)cores > n->workers ? (size_t)cores : n->workers;
+    size_t lanes = most < LANES_MAX ? most : LANES_MAX;
 
     wal_figures(n->wal, &log);
     return log.tail - log.first < LANES_FROM_BYTES || lanes == 0 ? 1 : lanes;
