@@ -10,6 +10,7 @@
 #include "cluster/cluster.h"
 
 #include "cluster/action.h"
+#include "cluster/arrival.h"
 #include "cluster/command.h"
 #include "cluster/cron.h"
 #include "cluster/election.h"
@@ -166,22 +167,27 @@ bool cluster_slot_dropping(const struct cluster *c, slot_t slot)
     return bit_get(c->dropping, slot);
 }
 
-/* ---- Events ---- */
-
-/* Drops that a crash interrupted go on. */
-static void resume_drops(struct cluster *c)
+bool cluster_slot_arriving(const struct cluster *c, slot_t slot)
 {
-    for (unsigned s = 0; s < SLOTS && c->dropping_count > 0; s++) {
-        if (!bit_get(c->dropping, s))
-            continue;
-        if (c->owner[s] != c->myself && node_is_master(c->myself) && cluster_slot_keys(c, (slot_t)s) > 0) {
-            bit_set(c->lost, s);
-            c->any_lost = true;
-        } else {
-            slots_set_dropping(c, (slot_t)s, false);
-        }
-    }
+    return bit_get(c->arriving, slot);
 }
+
+const char *cluster_slot_owner(const struct cluster *c, slot_t slot, uint64_t *epoch)
+{
+    const struct node *n = c->owner[slot];
+
+    if (n == NULL)
+        return NULL;
+    *epoch = n->config_epoch;
+    return n->id;
+}
+
+bool cluster_slot_is_open(const struct cluster *c, slot_t slot)
+{
+    return c->migrating[slot] != NULL || c->importing[slot] != NULL;
+}
+
+/* ---- Events ---- */
 
 /* What lies in the store against what nodes.conf says (facts 10, start-up data check). */
 static void check_data(struct cluster *c)
@@ -219,7 +225,8 @@ static void start(struct cluster *c)
         if (node_is(n, NODE_FAIL))
             n->fail_time = c->now;
     }
-    resume_drops(c);
+    if (node_is_master(c->myself))
+        arrival_abandon_all(c);
     check_data(c);
     c->state_due = true;
     cluster_map_changed(c);
@@ -236,6 +243,7 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t
     for (size_t i = 0; i < count; i++) {
         check(slots[i] < SLOTS);
         slots_set_importing(c, slots[i], NULL);
+        arrival_set(c, slots[i], false);
         slots_assign(c, slots[i], c->myself);
     }
     epoch_bump_above(c, epoch_above); /* the source may have moved on without our knowing */
@@ -300,6 +308,12 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         break;
     case CLUSTER_EVENT_CLAIM:
         claim(c, event->slots, event->slot_count, event->epoch_above);
+        break;
+    case CLUSTER_EVENT_ARRIVING:
+        arrival_begin(c, event->slots, event->slot_count);
+        break;
+    case CLUSTER_EVENT_ABANDONED:
+        arrival_abandon(c, event->slots, event->slot_count);
         break;
     }
 }
@@ -390,6 +404,8 @@ struct cluster_actions cluster_step(struct cluster *c, const struct cluster_even
         (event->type == CLUSTER_EVENT_COMMAND || event->type == CLUSTER_EVENT_CLAIM))
         state_begin_lease(c);
     election_run(c);
+    if (c->promote_due && event->type != CLUSTER_EVENT_START)
+        arrival_abandon_all(c);
     finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);
     return (struct cluster_actions){c->actions, c->action_count, c->reply};
 }

@@ -119,6 +119,9 @@ enum cluster_event_type {
     CLUSTER_EVENT_REPLICATION,   /* replication: where this node's data stands; see struct cluster_replication */
     CLUSTER_EVENT_DROPPED,       /* slots: the keys of a CLUSTER_SLOT_LOST are gone, durably */
     CLUSTER_EVENT_CLAIM,         /* slots taken over by an atomic migration: bump epoch, claim, persist, broadcast */
+    CLUSTER_EVENT_ARRIVING,      /* slots whose keys begin to arrive here by an atomic migration, or at this replica's master;
+                                  * durable when the step ends. Until CLAIM they are another node's */
+    CLUSTER_EVENT_ABANDONED,     /* slots that do not arrive after all: what came is dropped (SLOT_LOST) */
 };
 
 enum cluster_command_type {
@@ -178,7 +181,7 @@ struct cluster_event {
     const char *peer_ip;  /* LINK_ACCEPTED: where the peer comes from, numeric */
     const struct cluster_command *command;
     const struct cluster_config *config;
-    const slot_t *slots; /* CLAIM, DROPPED */
+    const slot_t *slots; /* CLAIM, DROPPED, ARRIVING, ABANDONED */
     size_t slot_count;
     uint64_t epoch_above; /* CLAIM: the source's config epoch; the claim gets a greater one */
     const struct cluster_replication *replication;
@@ -277,6 +280,15 @@ msec_t cluster_writes_until(const struct cluster *c);
 
 /* Keys of an earlier ownership are still being dropped: nothing may be imported into the slot. */
 bool cluster_slot_dropping(const struct cluster *c, slot_t slot);
+
+/* An atomic migration brings keys of the slot. */
+bool cluster_slot_arriving(const struct cluster *c, slot_t slot);
+
+/* Id and config epoch of the slot's owner; NULL: nobody. Borrowed until the next step. */
+const char *cluster_slot_owner(const struct cluster *c, slot_t slot, uint64_t *epoch);
+
+/* Whether SETSLOT has opened the slot: it moves key by key. */
+bool cluster_slot_is_open(const struct cluster *c, slot_t slot);
 
 /* The bus port to listen on, and the port that peers are told. */
 uint16_t cluster_bus_port(const struct cluster_config *config);

@@ -172,6 +172,8 @@ struct cluster {
     bool any_lost;
     uint8_t dropping[SLOT_BYTES];  /* lost, and the driver has not yet said that the keys are gone */
     unsigned dropping_count;
+    uint8_t arriving[SLOT_BYTES];  /* keys come by an atomic migration: arrival.h */
+    unsigned arriving_count;
 
     /* Epochs and votes: durable before they are spoken of. */
     uint64_t current_epoch;

@@ -109,6 +109,10 @@ static struct node *known_node(struct cluster *c, struct slice id)
 /* Keys of the time when this node owned the slot before must not be found among the new ones. */
 static bool refuse_dropping(struct cluster *c, slot_t slot)
 {
+    if (bit_get(c->arriving, slot)) {
+        reply_error(c, "Slot %u is arriving here by an atomic migration", slot);
+        return true;
+    }
     if (!bit_get(c->dropping, slot))
         return false;
     reply_error(c, "Slot %u still holds keys of the time before it was lost, which are being dropped. Try again later",

@@ -3,6 +3,7 @@
  */
 #include "cluster/cron.h"
 
+#include "cluster/arrival.h"
 #include "cluster/action.h"
 #include "cluster/failure.h"
 #include "cluster/handshake.h"
@@ -99,6 +100,8 @@ void cron_tick(struct cluster *c)
         tend_node(c, c->nodes[i]);
     manual_tick(c);
     migration_tick(c);
+    if (!node_is_master(c->myself))
+        arrival_forget_dropped(c);
     if (!c->ok || node_is_voter(c->myself)) /* a voter's lease runs out by the clock */
         c->state_due = true;
 }

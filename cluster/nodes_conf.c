@@ -3,15 +3,16 @@
  *
  *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link part...
  *   part: slot, first-last, [slot->-id] or [slot-<-id]
- *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...]
+ *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...] [arrivingSlots first-last,...]
  *
  * (1) What is printed loads to the same nodes, slots, marks, epochs and vote.
- *     droppingSlots is ours; Redis skips variables that it does not know.
+ *     The last two are ours; Redis skips variables that it does not know.
  * (2) Any text either loads or gives ERR_CORRUPT: exactly one myself, each id defined once, no slot out of range.
  */
 #include "cluster/nodes_conf.h"
 
 #include "base/num.h"
+#include "cluster/arrival.h"
 #include "cluster/codec.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
@@ -81,14 +82,14 @@ void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool a
     print_slots(c, n, out);
 }
 
-static void print_dropping(const struct cluster *c, struct buf *out)
+static void print_bits(const char *name, const uint8_t *bits, struct buf *out)
 {
     const char *separator = "";
     unsigned next = 0;
     slot_t first, last;
 
-    buf_append_str(out, " droppingSlots ");
-    for (; slots_next_range(c->dropping, &next, &first, &last); separator = ",")
+    buf_append_format(out, " %s ", name);
+    for (; slots_next_range(bits, &next, &first, &last); separator = ",")
         buf_append_format(out, first == last ? "%s%u" : "%s%u-%u", separator, first, last);
 }
 
@@ -103,7 +104,9 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
     buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu", (unsigned long long)c->current_epoch,
                       (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
     if (c->dropping_count > 0)
-        print_dropping(c, out);
+        print_bits("droppingSlots", c->dropping, out);
+    if (c->arriving_count > 0)
+        print_bits("arrivingSlots", c->arriving, out);
     buf_append_byte(out, '\n');
 }
 
@@ -299,7 +302,7 @@ static bool parse_range(struct slice text, uint16_t *first, uint16_t *last)
     return !cut(&rest, '-', &part) || (parse_u16(part, SLOTS - 1, last) && rest.data == NULL && *last >= *first);
 }
 
-static bool parse_dropping(struct cluster *c, struct slice text)
+static bool parse_bits(struct cluster *c, struct slice text, void (*set)(struct cluster *c, slot_t slot, bool on))
 {
     struct slice range;
     uint16_t a, b;
@@ -308,7 +311,7 @@ static bool parse_dropping(struct cluster *c, struct slice text)
         if (!parse_range(range, &a, &b))
             return false;
         for (unsigned s = a; s <= b; s++)
-            slots_set_dropping(c, (slot_t)s, true);
+            set(c, (slot_t)s, true);
     }
     return true;
 }
@@ -402,8 +405,8 @@ static enum err load_vars(struct cluster *c, struct slice rest)
     while (next_word(&rest, &name)) {
         if (!next_word(&rest, &text))
             return corrupt("bad variable", name);
-        if (slice_equal(name, SLICE_LITERAL("droppingSlots"))) {
-            if (!parse_dropping(c, text))
+        if (slice_equal(name, SLICE_LITERAL("droppingSlots")) || slice_equal(name, SLICE_LITERAL("arrivingSlots"))) {
+            if (!parse_bits(c, text, name.data[0] == 'd' ? slots_set_dropping : arrival_set))
                 return corrupt("bad variable", text);
             continue;
         }

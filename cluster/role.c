@@ -20,7 +20,8 @@ void role_follow(struct cluster *c, struct node *master)
     memset(c->lost, 0, sizeof c->lost);
     memset(c->dropping, 0, sizeof c->dropping);
     c->any_lost = false;
-    c->dropping_count = 0;
+    memset(c->arriving, 0, sizeof c->arriving);
+    c->dropping_count = c->arriving_count = 0;
     c->repl_whole = c->repl_link_up = false;
     c->repl_heard = c->now;
     c->replicate_due = true;

@@ -50,6 +50,8 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         bit_set(c->lost, slot);
         c->any_lost = true;
         slots_set_dropping(c, slot, true);
+    } else if (owner != NULL && owner == c->myself->master && cluster_slot_keys(c, slot) > 0) {
+        slots_set_dropping(c, slot, true); /* the master does it, unless this replica must take over before the end */
     }
     if (owner != NULL && owner == claim->my_master)
         claim->taken++;

@@ -259,6 +259,111 @@ START_TEST(dropping__goes_on_after_a_crash)
 }
 END_TEST
 
+static void arrival(struct lab *l, enum cluster_event_type type, slot_t slot)
+{
+    lab_step(l, &(struct cluster_event){.type = type, .slots = &slot, .slot_count = 1, .epoch_above = 5});
+}
+
+START_TEST(arrival__is_durable_and_ends_with_the_claim)
+{
+    struct lab l;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    (void)lab_peer(&l, 0, 'a', 5, 300, 399);
+    arrival(&l, CLUSTER_EVENT_ARRIVING, 350);
+    ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " arrivingSlots 350\n", 19));
+    ck_assert(cluster_slot_arriving(l.core, 350));
+    ck_assert_ptr_nonnull(strstr(lab_reply(&l, CLUSTER_CMD_SETSLOT, "350 importing " A40), "ERR Slot 350 is arriving"));
+    l.keys[350] = 7;
+    arrival(&l, CLUSTER_EVENT_CLAIM, 350);
+    ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    ck_assert_ptr_null(memmem(l.persisted.data, l.persisted.size, "arrivingSlots", 13));
+    ck_assert(!cluster_slot_arriving(l.core, 350));
+    ck_assert_ptr_eq(l.core->owner[350], l.core->myself);
+    arrival(&l, CLUSTER_EVENT_ABANDONED, 350); /* too late: it is ours */
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(arrival__given_up_drops_what_came)
+{
+    struct lab l;
+    slot_t slot = 350;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    (void)lab_peer(&l, 0, 'a', 5, 300, 399);
+    arrival(&l, CLUSTER_EVENT_ARRIVING, 350);
+    l.keys[350] = 7;
+    arrival(&l, CLUSTER_EVENT_ABANDONED, 350);
+    ck_assert_uint_eq(lab_action(&l, CLUSTER_SLOT_LOST, 0)->slot, 350);
+    ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " droppingSlots 350\n", 19));
+    l.keys[350] = 0;
+    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1});
+    arrival(&l, CLUSTER_EVENT_ARRIVING, 350);
+    arrival(&l, CLUSTER_EVENT_ABANDONED, 350); /* nothing came */
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    ck_assert(!cluster_slot_dropping(l.core, 350));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(arrival__a_restart_drops_what_came)
+{
+    struct lab l, again = {0};
+    char *file;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    (void)lab_peer(&l, 0, 'a', 5, 300, 399);
+    arrival(&l, CLUSTER_EVENT_ARRIVING, 350);
+    arrival(&l, CLUSTER_EVENT_ARRIVING, 351);
+    file = strndup((char *)l.persisted.data, l.persisted.size);
+    again.keys[351] = 3; /* of 350 nothing had come */
+    lab_open_with(&again, file, false);
+    ck_assert_uint_eq(lab_action(&again, CLUSTER_SLOT_LOST, 0)->slot, 351);
+    ck_assert_ptr_null(lab_action(&again, CLUSTER_SLOT_LOST, 1));
+    ck_assert(!cluster_slot_arriving(again.core, 350) && !cluster_slot_arriving(again.core, 351));
+    ck_assert_ptr_null(again.core->importing[351]);
+    free(file);
+    lab_close(&again);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(dropping__a_promoted_replica_goes_on_with_what_its_master_began)
+{
+    struct lab l = {0};
+    struct peer *a, *b;
+    struct cluster_replication whole = {.master = A40, .offset = 7, .whole = true, .link_up = true};
+
+    lab_open_with(&l, "", true);
+    a = lab_peer(&l, 0, 'a', 5, 100, 199);
+    b = lab_peer(&l, 1, 'b', 6, 300, 399);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_REPLICATE, A40), "OK");
+    l.keys[150] = l.keys[151] = l.keys[160] = 7;
+    b->config_epoch = 9;
+    claim(b, 150, 151);
+    lab_say(&l, b, CODEC_PING);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0)); /* the master does it */
+    l.keys[151] = 0;
+    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_TICK});
+    ck_assert(cluster_slot_dropping(l.core, 150) && !cluster_slot_dropping(l.core, 151));
+    lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &whole});
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_FAILOVER, "takeover"), "OK");
+    for (int i = 0; i < 100 && lab_action(&l, CLUSTER_SLOT_LOST, 0) == NULL; i++)
+        lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_TICK});
+    ck_assert_ptr_nonnull(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    ck_assert_uint_eq(lab_action(&l, CLUSTER_SLOT_LOST, 0)->slot, 150);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 1));
+    (void)a;
+    lab_close(&l);
+}
+END_TEST
+
 START_TEST(update_rule__a_slot_being_imported_changes_only_by_command)
 {
     struct lab l;
@@ -457,6 +562,10 @@ int main(void)
     tcase_add_test(tests, update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map);
     tcase_add_test(tests, dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone);
     tcase_add_test(tests, dropping__goes_on_after_a_crash);
+    tcase_add_test(tests, dropping__a_promoted_replica_goes_on_with_what_its_master_began);
+    tcase_add_test(tests, arrival__is_durable_and_ends_with_the_claim);
+    tcase_add_test(tests, arrival__given_up_drops_what_came);
+    tcase_add_test(tests, arrival__a_restart_drops_what_came);
     tcase_add_test(tests, update_rule__a_slot_being_imported_changes_only_by_command);
     tcase_add_test(tests, update_message__counts_only_with_a_newer_epoch);
     tcase_add_test(tests, role__a_master_that_becomes_a_replica_loses_its_slots);

@@ -1,0 +1,83 @@
+/*
+ * arrival.c - marks of arriving slots.
+ *
+ *   none --arrival_begin--> arriving --CLAIM--> owned
+ *                              '------arrival_abandon, a start, a promotion--> dropping --DROPPED--> none
+ *
+ * (1) A slot is marked, durably, before its first key comes; the mark goes with the claim or becomes the mark of a drop in the
+ *     same nodes.conf.
+ */
+#include "cluster/arrival.h"
+
+#include "cluster/action.h"
+#include "cluster/node.h"
+#include "cluster/slots.h"
+
+void arrival_set(struct cluster *c, slot_t slot, bool arriving)
+{
+    if (bit_get(c->arriving, slot) == arriving)
+        return;
+    if (arriving)
+        bit_set(c->arriving, slot);
+    else
+        bit_clear(c->arriving, slot);
+    c->arriving_count = arriving ? c->arriving_count + 1 : c->arriving_count - 1;
+    cluster_changed_durable(c);
+}
+
+void arrival_begin(struct cluster *c, const slot_t *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (c->owner[slots[i]] != c->myself)
+            arrival_set(c, slots[i], true);
+}
+
+static void abandon(struct cluster *c, slot_t slot)
+{
+    if (!bit_get(c->arriving, slot))
+        return;
+    arrival_set(c, slot, false);
+    if (!node_is_master(c->myself) || c->owner[slot] == c->myself || cluster_slot_keys(c, slot) == 0)
+        return;
+    slots_set_dropping(c, slot, true);
+    bit_set(c->lost, slot);
+    c->any_lost = true;
+}
+
+void arrival_abandon(struct cluster *c, const slot_t *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        abandon(c, slots[i]);
+}
+
+/* Drops that a crash interrupted, here or on the master that this node takes over from, go on. */
+static void resume_drops(struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->dropping_count > 0; s++) {
+        if (!bit_get(c->dropping, s))
+            continue;
+        if (c->owner[s] != c->myself && cluster_slot_keys(c, (slot_t)s) > 0) {
+            bit_set(c->lost, s);
+            c->any_lost = true;
+        } else {
+            slots_set_dropping(c, (slot_t)s, false);
+        }
+    }
+}
+
+void arrival_forget_dropped(struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->dropping_count > 0; s++)
+        if (bit_get(c->dropping, s) && cluster_slot_keys(c, (slot_t)s) == 0)
+            slots_set_dropping(c, (slot_t)s, false);
+}
+
+void arrival_abandon_all(struct cluster *c)
+{
+    resume_drops(c);
+    if (c->arriving_count > 0)
+        action_log(c, LOG_NOTICE, "The keys of %u slots were arriving here from other nodes. Dropping what has come",
+                   c->arriving_count);
+    for (unsigned s = 0; s < SLOTS && c->arriving_count > 0; s++)
+        abandon(c, (slot_t)s);
+}
