@@ -111,13 +111,15 @@ static void expire_slot(struct set *s, unsigned db, struct space *space, slot_t 
     struct txn_options options = {.now_ms = now_ms, .db = db, .may_wait = true};
     struct slot *slot = &space->slots[number];
     enum err e = OK;
+    bool still;
     lsn_t end;
 
     if (txn_begin(t, &number, 1, &options) != OK)
         return;
-    if (slot->next_expire_ms <= now_ms)
+    still = atomic_load(&s->still[number]);
+    if (!still && slot->next_expire_ms <= now_ms)
         expire_memory(t, slot, now_ms);
-    if (slot->cold_expire_ms <= now_ms)
+    if (!still && slot->cold_expire_ms <= now_ms)
         e = expire_cold(t, space, number, now_ms);
     if (e != OK)
         log_event(LOG_WARNING, "keeper: expiry in slot %u: %s", number, err_text());
@@ -143,7 +145,8 @@ static void expire_cycle(struct set *s, unsigned *at, int64_t until_us)
             *at += SLOTS - number - 1;
             continue;
         }
-        if (pthread_mutex_trylock(&s->locks[number]) != 0)
+        if (atomic_load_explicit(&s->still[number], memory_order_relaxed) ||
+            pthread_mutex_trylock(&s->locks[number]) != 0)
             continue;
         due = space->slots[number].next_expire_ms <= now_ms || space->slots[number].cold_expire_ms <= now_ms;
         pthread_mutex_unlock(&s->locks[number]);

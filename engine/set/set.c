@@ -424,6 +424,16 @@ void set_string_max(struct set *s, uint64_t bytes)
     atomic_store(&s->string_bytes_max, bytes < most ? bytes : most);
 }
 
+void set_still(struct set *s, slot_t slot, bool still)
+{
+    if (atomic_exchange(&s->still[slot], still) == still)
+        return;
+    if (still)
+        atomic_fetch_add(&s->still_count, 1);
+    else
+        atomic_fetch_sub(&s->still_count, 1);
+}
+
 void set_expire_hold(struct set *s, msec_t until_ms)
 {
     atomic_store(&s->expire_hold_ms, until_ms);

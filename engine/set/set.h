@@ -128,6 +128,12 @@ void set_expire_enable(struct set *s, bool enable);
 /* Until then (unix ms) the keeper removes no key (CLIENT PAUSE). */
 void set_expire_hold(struct set *s, msec_t until_ms);
 
+/*
+ * While a slot is still, no key of it is removed because of its time: reads hide what has expired and leave it. For slots on
+ * their way to or from another node. Transactions that began before may still remove some.
+ */
+void set_still(struct set *s, slot_t slot, bool still);
+
 /* The longest string that commands may make, bytes (proto-max-bulk-len): at first 512 MB, at most 4 GB less 64 KB. */
 void set_string_max(struct set *s, uint64_t bytes);
 

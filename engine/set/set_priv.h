@@ -99,6 +99,8 @@ struct set {
     atomic_bool following; /* the journal is another node's stream: set_follow */
     atomic_uint_fast64_t string_bytes_max;
     _Atomic msec_t expire_hold_ms; /* no expiry before it */
+    atomic_bool still[SLOTS];      /* no key of the slot goes because of its time: set_still */
+    atomic_uint still_count;
 
     pthread_rwlock_t gate;
 

@@ -105,6 +105,9 @@ enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struc
     t->options = *options;
     if (atomic_load_explicit(&t->set->following, memory_order_relaxed)) /* the primary says when a key goes */
         t->options.keep_expired = true;
+    for (size_t i = 0; i < count && atomic_load_explicit(&s->still_count, memory_order_relaxed) > 0; i++)
+        if (atomic_load_explicit(&s->still[slots[i]], memory_order_relaxed))
+            t->options.keep_expired = true;
     t->stream = (struct slice){0};
     t->changed = t->command_changed = false;
     t->touched_count = t->unbound = t->effect_count = t->command_effects = 0;
@@ -173,7 +176,7 @@ struct rng *txn_rng(struct txn *t)
 
 bool txn_is_replay(const struct txn *t)
 {
-    return t->options.replay || t->options.follow;
+    return t->options.replay || t->options.follow || t->options.timeless;
 }
 
 bool txn_has_changes(const struct txn *t)

@@ -171,6 +171,7 @@ struct txn_options {
     bool replay;
     bool keep_expired; /* reads hide expired keys but leave them: on replicas, while writes are paused */
     bool follow;       /* a command of the primary's stream, see txn_follow; nothing expires by the clock */
+    bool timeless;     /* keys that come from another node, which says when they go: nothing expires here */
     bool no_touch;     /* look-ups do not count as a use of the key (CLIENT NO-TOUCH) */
 };
 

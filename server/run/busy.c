@@ -71,6 +71,53 @@ bool busy_mark(struct busy *b, unsigned db, struct slice key)
     return new;
 }
 
+static bool slot_marked(const struct busy *b, slot_t slot)
+{
+    return (b->slots[slot / 8] >> slot % 8 & 1) != 0;
+}
+
+static void slot_flip(struct busy *b, slot_t slot)
+{
+    b->slots[slot / 8] = (uint8_t)(b->slots[slot / 8] ^ 1u << slot % 8);
+}
+
+void busy_mark_slots(struct busy *b, const slot_t *slots, size_t count)
+{
+    pthread_mutex_lock(&b->lock);
+    for (size_t i = 0; i < count; i++) {
+        check(!slot_marked(b, slots[i]));
+        slot_flip(b, slots[i]);
+    }
+    atomic_fetch_add(&b->count, count);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* Under lock: the marks are gone. */
+static bool released(struct busy *b, size_t count)
+{
+    bool refused = b->refused;
+
+    atomic_fetch_sub(&b->count, count);
+    b->generation++;
+    b->refused = false;
+    pthread_cond_broadcast(&b->released);
+    return refused;
+}
+
+bool busy_release_slots(struct busy *b, const slot_t *slots, size_t count)
+{
+    bool refused;
+
+    pthread_mutex_lock(&b->lock);
+    for (size_t i = 0; i < count; i++) {
+        check(slot_marked(b, slots[i]));
+        slot_flip(b, slots[i]);
+    }
+    refused = released(b, count);
+    pthread_mutex_unlock(&b->lock);
+    return refused;
+}
+
 bool busy_meets(struct busy *b, unsigned db, const struct slice *keys, size_t count, uint64_t *generation)
 {
     bool met;
@@ -78,7 +125,7 @@ bool busy_meets(struct busy *b, unsigned db, const struct slice *keys, size_t co
     pthread_mutex_lock(&b->lock);
     met = count == 0 && atomic_load(&b->count) > 0;
     for (size_t i = 0; i < count && !met; i++)
-        met = *find(b, db, keys[i], hash_name(keys[i])) != NULL;
+        met = slot_marked(b, hash_slot(keys[i])) || *find(b, db, keys[i], hash_name(keys[i])) != NULL;
     if (met)
         b->refused = true;
     *generation = b->generation;
@@ -98,11 +145,7 @@ bool busy_release(struct busy *b, unsigned db, const struct slice *keys, size_t 
         *at = entry->next;
         free(entry);
     }
-    atomic_fetch_sub(&b->count, count);
-    b->generation++;
-    refused = b->refused;
-    b->refused = false;
-    pthread_cond_broadcast(&b->released);
+    refused = released(b, count);
     pthread_mutex_unlock(&b->lock);
     return refused;
 }

@@ -5,6 +5,8 @@
  * target has been obeyed. So no write falls between the copy and the deletion, and no slot is locked while the network is
  * waited for: the slot's other keys, and all readers, are not held up.
  *
+ * The same for whole slots that are handed over to another node: nobody writes to their keys meanwhile.
+ *
  * All functions: any thread. The lock inside is a leaf.
  */
 #ifndef CAIRN_SERVER_RUN_BUSY_H
@@ -30,6 +32,7 @@ struct busy { /* private but for busy_any */
     uint64_t generation;    /* of releases */
     bool refused;           /* somebody has met a mark since the last release */
     struct busy_entry *buckets[BUSY_BUCKETS];
+    uint8_t slots[SLOTS / 8];
 };
 
 void busy_init(struct busy *b);
@@ -49,6 +52,13 @@ bool busy_meets(struct busy *b, unsigned db, const struct slice *keys, size_t co
 
 /* Takes the marks away; each key must be marked by the caller. True: somebody has met a mark, and is to be tried again. */
 bool busy_release(struct busy *b, unsigned db, const struct slice *keys, size_t count);
+
+/*
+ * Marks slots, none of which may be marked; no slot need be locked. A writer that began before may still be at work: who
+ * locks each of them once afterwards knows that it is over. And takes the marks away: as busy_release.
+ */
+void busy_mark_slots(struct busy *b, const slot_t *slots, size_t count);
+bool busy_release_slots(struct busy *b, const slot_t *slots, size_t count);
 
 /* Returns after a release since `generation` was told (true), or after the time. Holding no slot. */
 bool busy_wait(struct busy *b, uint64_t generation, msec_t at_most_ms);

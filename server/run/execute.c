@@ -415,7 +415,7 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
                                         .replay = s->is_primary && !s->is_loader,
-                                        .keep_expired = execute_keeps_expired(x),
+                                        .keep_expired = execute_keeps_expired(x), .timeless = s->arrival != NULL,
                                         .no_touch = s->no_touch && strcmp(command->name, "touch") != 0};
     enum executed result = EXECUTE_DONE;
     uint64_t generation;
@@ -580,6 +580,15 @@ void execute_settle(struct session *s, struct buf *out, size_t mark)
     }
 }
 
+/* Of the keys that another node sends only what went wrong is told. */
+static void settle(struct session *s, const struct command *command, struct buf *out, size_t mark)
+{
+    if (__builtin_expect(s->arrival != NULL, 0) && out->size > mark && out->data[mark] != '-' &&
+        (command == NULL || strcmp(command->name, "cluster|syncslots") != 0))
+        out->size = mark;
+    execute_settle(s, out, mark);
+}
+
 void execute_plan(struct executor *x, const struct slice *argv, size_t argc, struct plan *out)
 {
     const struct command *command = registry_resolve(x->node->registry, argv, argc, NULL);
@@ -621,7 +630,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     }
     command = plan->command;
     if (__builtin_expect(!execute_check(x, s, command, argv, argc, out), 0)) {
-        execute_settle(s, out, mark);
+        settle(s, command, out, mark);
         return EXECUTE_DONE;
     }
     if (__builtin_expect(x->key_capacity == 0, 0)) {
@@ -637,7 +646,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     }
     if (__builtin_expect(s->multi.open, 0) && (command->how & COMMAND_NOT_QUEUED) == 0) {
         if ((result = queue(x, s, command, argv, argc, raw, out)) == EXECUTE_DONE)
-            execute_settle(s, out, mark);
+            settle(s, command, out, mark);
         return result;
     }
     if (__builtin_expect(s->subscriptions + s->shard_subscriptions > 0, 0) && s->protocol == 2 &&
@@ -648,7 +657,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
         (void)reply_error(&c, "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
                               "allowed in this context", command->name);
         rejected(x, s, command, &reply);
-        execute_settle(s, out, mark);
+        settle(s, command, out, mark);
         return EXECUTE_DONE;
     }
     if ((command->how & COMMAND_NO_TXN) != 0)
@@ -658,6 +667,6 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     else
         result = run_with_txn(x, s, plan, argv, argc, raw, out);
     if (result == EXECUTE_DONE)
-        execute_settle(s, out, mark);
+        settle(s, command, out, mark);
     return result;
 }

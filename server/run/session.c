@@ -20,6 +20,9 @@ static void session_drop(struct session *s)
     if (s->is_monitor && s->client != NULL)
         monitor_remove(s->node->clients, s->client);
     s->is_monitor = false;
+    if (s->arrival != NULL)
+        s->arrival->lost(s->arrival);
+    s->arrival = NULL;
     for (size_t i = 0; i < s->node->session_ends; i++)
         s->node->session_end[i].end(s->node->session_end[i].context, s);
 }

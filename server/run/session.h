@@ -15,6 +15,11 @@ struct client; /* the connection as others see it: server/net/clients.h */
 struct node;
 struct command;
 
+/* Embedded by whoever takes keys of other nodes' slots on a connection. */
+struct session_arrival {
+    void (*lost)(struct session_arrival *a); /* the session ends, or says RESET; no lock is held */
+};
+
 enum session_reply { SESSION_REPLY_ON, SESSION_REPLY_OFF, SESSION_REPLY_SKIP_NEXT, SESSION_REPLY_SKIP };
 
 struct session {
@@ -45,6 +50,7 @@ struct session {
     void *pubsub;
     void *tracking;
     void *replica;
+    struct session_arrival *arrival; /* keys of slots come on this connection (server/drive/arrive.h); NULL: no */
 };
 
 void session_init(struct session *s, struct node *node, struct client *client);

@@ -94,6 +94,24 @@ START_TEST(busy__holds_thousands_of_keys)
 }
 END_TEST
 
+START_TEST(busy__a_marked_slot_is_met_by_all_its_keys)
+{
+    struct slice key = SLICE_LITERAL("{foo}a"), other = SLICE_LITERAL("bar");
+    slot_t slots[] = {7, 12182}; /* of foo */
+    uint64_t generation;
+
+    busy_mark_slots(&b, slots, 2);
+    ck_assert(busy_any(&b));
+    ck_assert(!busy_meets(&b, 0, &other, 1, &generation));
+    ck_assert(busy_meets(&b, 0, &key, 1, &generation));
+    ck_assert(busy_mark(&b, 0, key));
+    ck_assert(busy_release_slots(&b, slots, 2)); /* somebody had met it */
+    ck_assert(busy_meets(&b, 0, &key, 1, &generation));
+    ck_assert(busy_release(&b, 0, &key, 1));
+    ck_assert(!busy_any(&b));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("busy");
@@ -106,6 +124,7 @@ int main(void)
     tcase_add_test(t, busy__a_key_is_marked_once);
     tcase_add_test(t, busy__a_release_tells_whether_somebody_waits);
     tcase_add_test(t, busy__holds_thousands_of_keys);
+    tcase_add_test(t, busy__a_marked_slot_is_met_by_all_its_keys);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
