@@ -722,6 +722,8 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
         (void)err_set(e, "%s", text);
     }
     n->wake = NULL;
+    if (node_cluster(n) != NULL)
+        cluster_service_quiet(node_cluster(n));
     repl_stop(n->repl);
     if (workers != NULL)
         workers_stop(workers);

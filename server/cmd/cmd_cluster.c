@@ -11,6 +11,7 @@
 #include "cluster/report.h"
 #include "engine/set/set.h"
 #include "server/drive/cluster_service.h"
+#include "server/drive/move.h"
 #include "server/node.h"
 #include "server/run/call.h"
 #include "server/run/reply.h"
@@ -514,6 +515,20 @@ static enum err cluster_slot_stats(struct call *c)
     return e;
 }
 
+/* ---- Atomic slot migration ---- */
+
+#define MOVES(name, function)                                            \
+    static enum err name(struct call *c)                                 \
+    {                                                                    \
+        NEEDS_CLUSTER(c);                                                \
+        return function(cluster_service_moves(service(c)), c);           \
+    }
+
+MOVES(cluster_migrateslots, moves_migrate)
+MOVES(cluster_getslotmigrations, moves_list)
+MOVES(cluster_cancelslotmigrations, moves_cancel)
+MOVES(cluster_syncslots, moves_sync)
+
 /* ---- HELP, the connection's flags ---- */
 
 static enum err cluster_help(struct call *c)
@@ -523,6 +538,7 @@ static enum err cluster_help(struct call *c)
         "ADDSLOTS <slot> [<slot> ...]", "    Assign slots to this node.",
         "ADDSLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...]", "    Assign ranges of slots to this node.",
         "BUMPEPOCH", "    Advance this node's config epoch.",
+        "CANCELSLOTMIGRATIONS", "    Give up the atomic migrations that this node has begun.",
         "COUNT-FAILURE-REPORTS <node-id>", "    Number of failure reports held for a node.",
         "COUNTKEYSINSLOT <slot>", "    Number of keys in a slot (exact).",
         "DELSLOTS <slot> [<slot> ...]", "    Take slots away from their owners, as this node sees them.",
@@ -530,10 +546,13 @@ static enum err cluster_help(struct call *c)
         "FLUSHSLOTS", "    Release all slots of this node; the database must be empty.",
         "FORGET <node-id>", "    Remove a node from this node's table, for at least a minute.",
         "GETKEYSINSLOT <slot> <count>", "    Some keys of a slot.",
+        "GETSLOTMIGRATIONS", "    Atomic migrations, and how far they are.",
         "INFO", "    The state of the cluster.",
         "KEYSLOT <key>", "    The slot of a key.",
         "LINKS", "    The bus links of this node.",
         "MEET <ip> <port> [<bus-port>]", "    Join the node at that address.",
+        "MIGRATESLOTS SLOTSRANGE <start> <end> [<start> <end> ...] NODE <node-id> [SLOTSRANGE ... NODE ...]",
+        "    Move slots to another node in one step.",
         "MYID", "    The id of this node.",
         "MYSHARDID", "    The id of this node's shard.",
         "NODES", "    The table of nodes.",
@@ -584,6 +603,7 @@ static const struct command_binding rows[] = {
     {"cluster|addslots", cluster_addslots, WAITS},
     {"cluster|addslotsrange", cluster_addslotsrange, WAITS},
     {"cluster|bumpepoch", cluster_bumpepoch, WAITS},
+    {"cluster|cancelslotmigrations", cluster_cancelslotmigrations, WAITS},
     {"cluster|count-failure-reports", cluster_count_failure_reports, WAITS},
     {"cluster|countkeysinslot", cluster_countkeysinslot, COMMAND_NO_TXN | COMMAND_COLD_EXEC},
     {"cluster|delslots", cluster_delslots, WAITS},
@@ -592,11 +612,13 @@ static const struct command_binding rows[] = {
     {"cluster|flushslots", cluster_flushslots, WAITS},
     {"cluster|forget", cluster_forget, WAITS},
     {"cluster|getkeysinslot", cluster_getkeysinslot, WAITS},
+    {"cluster|getslotmigrations", cluster_getslotmigrations, WAITS},
     {"cluster|help", cluster_help, QUICK},
     {"cluster|info", cluster_info, WAITS},
     {"cluster|keyslot", cluster_keyslot, QUICK},
     {"cluster|links", cluster_links, WAITS},
     {"cluster|meet", cluster_meet, WAITS},
+    {"cluster|migrateslots", cluster_migrateslots, WAITS},
     {"cluster|myid", cluster_myid, QUICK},
     {"cluster|myshardid", cluster_myshardid, WAITS},
     {"cluster|nodes", cluster_nodes, WAITS},
@@ -610,6 +632,7 @@ static const struct command_binding rows[] = {
     {"cluster|slaves", cluster_replicas, WAITS},
     {"cluster|slot-stats", cluster_slot_stats, WAITS},
     {"cluster|slots", cluster_slots, WAITS},
+    {"cluster|syncslots", cluster_syncslots, WAITS},
 };
 
 const struct command_table cmd_cluster_table = COMMAND_TABLE(rows);

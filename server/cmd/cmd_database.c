@@ -9,6 +9,8 @@
 #include "base/glob.h"
 #include "engine/set/set.h"
 #include "server/cmd/args.h"
+#include "server/drive/cluster_service.h"
+#include "server/drive/move.h"
 #include "server/node.h"
 #include "server/run/execute.h"
 #include "server/run/session.h"
@@ -95,6 +97,8 @@ static enum err flush(struct call *c, unsigned db)
 
     if (set_keys(node_set(c->node), db) == 0)
         return OK;
+    if (node_cluster(c->node) != NULL)
+        moves_note_flush(cluster_service_moves(node_cluster(c->node)));
     TRY(set_flush_db(node_set(c->node), db, &end));
     call_wait_for(c, end);
     return OK;

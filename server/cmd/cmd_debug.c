@@ -22,6 +22,8 @@
 #include "server/cmd/digest.h"
 #include "server/cmd/help.h"
 #include "server/conf/config.h"
+#include "server/drive/cluster_service.h"
+#include "server/drive/move.h"
 #include "server/net/clients.h"
 #include "server/node.h"
 #include "server/run/session.h"
@@ -77,6 +79,18 @@ static enum err debug_crash(struct call *c) /* DEBUG SEGFAULT, DEBUG PANIC */
 static enum err debug_expire(struct call *c) /* DEBUG SET-ACTIVE-EXPIRE 0|1 */
 {
     set_expire_enable(node_set(c->node), !slice_equal(c->argv[2], SLICE_LITERAL("0")));
+    return reply_ok(c);
+}
+
+/* How long each step of a slot migration takes at least: for tests that kill nodes in it. */
+static enum err debug_migration_delay(struct call *c) /* DEBUG SLOT-MIGRATION-DELAY ms */
+{
+    int64_t ms;
+
+    TRY(arg_i64(c, 2, &ms));
+    if (node_cluster(c->node) == NULL)
+        return reply_error(c, "ERR This instance has cluster support disabled");
+    moves_set_delay(cluster_service_moves(node_cluster(c->node)), ms);
     return reply_ok(c);
 }
 
@@ -465,6 +479,8 @@ static enum err help(struct call *c) /* DEBUG HELP */
         "    default.",
         "SLEEP <seconds>",
         "    Let all clients wait for <seconds>. Decimals allowed.",
+        "SLOT-MIGRATION-DELAY <milliseconds>",
+        "    How long each step of an atomic slot migration takes at least.",
         "STRINGMATCH-LEN <length> <pattern>",
         "    Match <pattern> against <length> times the letter a.",
         NULL,
@@ -484,6 +500,7 @@ static const struct {
     {"SEGFAULT", 2, 2, debug_crash},
     {"PANIC", 2, 2, debug_crash},
     {"SET-ACTIVE-EXPIRE", 3, 3, debug_expire},
+    {"SLOT-MIGRATION-DELAY", 3, 3, debug_migration_delay},
     {"QUICKLIST-PACKED-THRESHOLD", 3, 3, debug_accepted},
     {"STRINGMATCH-LEN", 4, 4, debug_match},
     {"DRAIN", 2, 2, debug_drain},

@@ -233,6 +233,8 @@ const struct option option_table[] = {
     B("cluster-allow-reads-when-down", NULL, 0, "no", "serve reads in state fail"),
     B("cluster-allow-pubsubshard-when-down", NULL, 0, "yes", "serve sharded pub/sub in state fail"),
     M("cluster-link-sendbuf-limit", NULL, 0, "0", 0, ANY, "bytes waiting on a bus link; 0: no limit"),
+    I("slot-migration-max-mb-per-sec", NULL, 0, "0", 0, INT32_MAX,
+      "megabytes a second that an atomic slot migration sends; 0: no limit"),
     B("cluster-slot-stats-enabled", NULL, ACC, "no", "CLUSTER SLOT-STATS counts keys only"),
     /* Threads */
     I("io-threads", NULL, IMM | ACC, "1", 1, 128, "see workers"),

@@ -20,6 +20,7 @@
 #include "persistence/vfs.h"
 #include "server/drive/bus.h"
 #include "server/drive/map_board.h"
+#include "server/drive/move.h"
 #include "server/drive/repl.h"
 #include "server/drive/route.h"
 #include "server/drive/slot_drop.h"
@@ -49,6 +50,7 @@ struct cluster_service {
     struct map_board *board;
     struct slot_drop *drop;
     struct write_hold *hold;
+    struct moves *moves;
     struct repl *repl; /* NULL: this node cannot replicate */
     char *dir, *config_file;
     struct state_file *file; /* nodes.conf */
@@ -174,6 +176,29 @@ static struct cluster_actions step_core(struct cluster_service *s, const struct 
     return todo;
 }
 
+/* Under lock, on a replica: what its primary says of slots that arrive there, before this node may be promoted. */
+static void report_arriving(struct cluster_service *s)
+{
+    uint8_t bits[SLOTS / 8];
+    slot_t *slots;
+    size_t count;
+
+    if (!repl_take_arriving(s->repl, bits))
+        return;
+    slots = malloc(SLOTS * sizeof *slots);
+    check(slots != NULL);
+    for (int on = 0; on < 2; on++) {
+        count = 0;
+        for (unsigned slot = 0; slot < SLOTS; slot++)
+            if ((bits[slot / 8] >> slot % 8 & 1) == on && cluster_slot_arriving(s->core, (slot_t)slot) != on)
+                slots[count++] = (slot_t)slot;
+        if (count > 0)
+            (void)step_core(s, &(struct cluster_event){.type = on ? CLUSTER_EVENT_ARRIVING : CLUSTER_EVENT_ABANDONED,
+                                                       .slots = slots, .slot_count = count});
+    }
+    free(slots);
+}
+
 /*
  * Under lock: tells the core where this node's data stands. On a replica before everything else that happens, so that
  * the core decides on what is true now: a vote that comes while a full copy begins must not elect this node.
@@ -182,6 +207,8 @@ static void report(struct cluster_service *s)
 {
     struct cluster_replication r;
 
+    if (node_is_replica(s->node))
+        report_arriving(s);
     repl_report(s->repl, &r);
     r.paused = r.master == NULL && s->held && write_hold_active(s->hold);
     (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &r});
@@ -218,6 +245,20 @@ void cluster_service_step(struct cluster_service *s, const struct cluster_event 
         reply->text = (const char *)text->data;
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+bool cluster_service_step_if(struct cluster_service *s, cluster_service_guard *guard, void *context,
+                             const struct cluster_event *event)
+{
+    bool may;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->repl != NULL && node_is_replica(s->node))
+        report(s);
+    if ((may = guard(context, s->core)))
+        (void)step_core(s, event);
+    pthread_mutex_unlock(&s->lock);
+    return may;
 }
 
 bool cluster_service_may_write(const struct cluster_service *s)
@@ -361,6 +402,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
                                                         .forbidden = is_replica,
                                                         .context = s});
     s->hold = write_hold_new(s->node, on_held, s);
+    s->moves = moves_new(s->node, s);
     publish(s);
     node_set_route(s->node, route_gate, s);
     *out = s;
@@ -377,12 +419,14 @@ void cluster_service_close(struct cluster_service *s)
 {
     if (s == NULL)
         return;
+    moves_stop(s->moves);
     slot_drop_stop(s->drop); /* they step the core, which speaks to the bus */
     write_hold_stop(s->hold);
     bus_close(s->bus);
     if (s->unsaved.size > 0)
         save(s, buf_slice(&s->unsaved));
     slot_drop_free(s->drop);
+    moves_free(s->moves);
     write_hold_free(s->hold);
     cluster_free(s->core);
     state_file_free(s->file);
@@ -403,6 +447,16 @@ void cluster_service_read(struct cluster_service *s, cluster_service_reader *rea
     pthread_mutex_lock(&s->lock);
     read(context, s->core);
     pthread_mutex_unlock(&s->lock);
+}
+
+struct moves *cluster_service_moves(struct cluster_service *s)
+{
+    return s->moves;
+}
+
+void cluster_service_quiet(struct cluster_service *s)
+{
+    moves_stop(s->moves);
 }
 
 bool cluster_service_writes_held(const struct cluster_service *s)

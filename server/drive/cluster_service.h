@@ -16,6 +16,7 @@
 
 struct cluster_service;
 struct node;
+struct moves;
 
 struct cluster_service_options {
     struct node *node;
@@ -36,12 +37,21 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
 /* After the data is loaded: joins the bus. */
 void cluster_service_start(struct cluster_service *s);
 
+/* Gives up what moves slots from here or to here; workers still run. */
+void cluster_service_quiet(struct cluster_service *s);
+struct moves *cluster_service_moves(struct cluster_service *s);
+
 /* Stops the bus and the background work, saves nothing more. NULL is fine. */
 void cluster_service_close(struct cluster_service *s);
 
 /* One event with its actions obeyed; for a COMMAND event *reply is filled in, with its text copied to *text. */
 void cluster_service_step(struct cluster_service *s, const struct cluster_event *event, struct cluster_reply *reply,
                           struct buf *text);
+
+/* The same, if the guard says so: it is asked under the lock. False: it did not. The event is no COMMAND. */
+typedef bool cluster_service_guard(void *context, struct cluster *core);
+bool cluster_service_step_if(struct cluster_service *s, cluster_service_guard *guard, void *context,
+                             const struct cluster_event *event);
 
 /* Calls read under the lock. */
 typedef void cluster_service_reader(void *context, struct cluster *core);

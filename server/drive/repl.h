@@ -22,6 +22,7 @@ struct node;
 struct session;
 struct call;
 struct cluster_replication;
+struct slice;
 
 /*
  * After recovery, before commands run: decides which history the log goes on with (a start after a loss, and a former
@@ -83,5 +84,21 @@ struct repl_wait {
     size_t replicas;
 };
 enum err repl_wait(struct repl *r, struct call *c, const struct repl_wait *wanted, msec_t timeout_ms);
+
+/*
+ * Waits until every replica that takes the stream now has acknowledged lsn, at most until the deadline (unix ms); whether that is so.
+ * Asks them. For threads that may wait.
+ */
+bool repl_all_have(struct repl *r, lsn_t lsn, msec_t deadline_ms) WARN_UNUSED;
+
+/*
+ * Slots whose keys arrive at this primary by an atomic migration: its replicas hear of it in the stream, in front of the keys (a
+ * PING with a message, which does nothing anywhere else). False: the log takes nothing now. ranges: "0-5,7-7" or empty.
+ */
+bool repl_tell_arriving(struct repl *r, struct slice ranges) WARN_UNUSED;
+/* On a replica: takes what the primary said last, if it said anything since; a bit for each slot. */
+bool repl_take_arriving(struct repl *r, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
+/* The link thread: the message of a PING in the stream. */
+void repl_note_ping(struct repl *r, struct slice message);
 
 #endif

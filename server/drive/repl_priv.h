@@ -98,6 +98,9 @@ struct repl {
     pthread_t link_thread;
     bool link_running;
 
+    bool arriving_told;       /* arriving is news */
+    uint8_t arriving[SLOTS / 8];
+
     /* Any thread */
     _Atomic int link_state;   /* enum repl_link_state */
     atomic_bool whole;        /* the data is a complete copy of the primary's history */

@@ -130,6 +130,8 @@ static bool special(struct stream *st, const struct command *command, const stru
         (void)select_db(st, argv, argc);
     else if (strcmp(command->name, "replconf") == 0)
         st->ack_now = true;
+    else if (strcmp(command->name, "ping") == 0 && argc == 2)
+        repl_note_ping(st->repl, argv[1]);
     else if (strcmp(command->name, "ping") != 0 && strcmp(command->name, "multi") != 0 &&
              strcmp(command->name, "exec") != 0)
         (void)run(st, command, argv, argc, false); /* PUBLISH, FUNCTION LOAD ... */

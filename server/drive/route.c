@@ -7,6 +7,7 @@
 #include "cluster/routing.h"
 #include "engine/set/txn.h"
 #include "server/drive/cluster_service.h"
+#include "server/drive/move.h"
 #include "server/net/clients.h"
 #include "server/run/facts.h"
 #include "server/run/registry.h"
@@ -76,8 +77,12 @@ enum err route_gate(void *context, const struct gate *g)
         return ERR_BUSY; /* it came past the pause: it is run again, and waits there */
     if (request.write && !cluster_service_may_write(service))
         return gate_refuse(g, "CLUSTERDOWN The cluster is down");
+    if (g->session->arrival != NULL)
+        return moves_gate(cluster_service_moves(service), g);
     request.slot = g->slot_count == 1 ? g->slots[0] : hash_slot(g->keys[0]);
     request.other_slot = g->slot_count > 1;
+    if (request.migrate && moves_has_slot(cluster_service_moves(service), request.slot))
+        return gate_refuse(g, "TRYAGAIN the slot is being moved as a whole (CLUSTER GETSLOTMIGRATIONS)");
     map = cluster_service_map(service);
     verdict = routing_decide(map, &request, &node);
     if (verdict == ROUTING_LOOK_UP) {

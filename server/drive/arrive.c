@@ -1,0 +1,386 @@
+/*
+ * arrive.c - a job on the target: CLUSTER SYNCSLOTS, and what becomes of keys that came in vain.
+ *
+ * (1) The slots are marked in nodes.conf, durably, before the first key is let in, and the replicas are told in the stream.
+ * (2) A key is let in only while the job lives, which is looked at with the key's slot locked. A job dies once; what came is counted
+ *     and dropped after that.
+ * (3) The claim is made under the cluster service's lock, if the job lives, this node is a master that does not hand over, and
+ *     the slots are still the source's; what it relies on is on stable storage, and with the replicas that are online.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "engine/set/journal.h"
+#include "engine/set/set.h"
+#include "server/drive/cluster_service.h"
+#include "server/drive/move_priv.h"
+#include "server/drive/repl.h"
+#include "server/net/clients.h"
+#include "server/node.h"
+#include "server/run/call.h"
+#include "server/run/session.h"
+
+enum { SILENT_MS = 60000, REPLICAS_MS = 2000 };
+
+/* ---- The end of a job in vain ---- */
+
+static void on_lost(struct session_arrival *a)
+{
+    struct move *v = (struct move *)a;
+
+    atomic_store(&v->live, false);
+    pthread_mutex_lock(&v->moves->lock);
+    v->attached = false;
+    pthread_cond_signal(&v->moves->wake);
+    pthread_mutex_unlock(&v->moves->lock);
+}
+
+/* Not live any more: the slots are no longer still, and what came of them is dropped. */
+static void give_up(struct move *v)
+{
+    struct moves *m = v->moves;
+
+    for (size_t i = 0; i < v->slot_count; i++)
+        set_still(node_set(m->node), v->slots[i], false);
+    cluster_service_step(m->service, &(struct cluster_event){.type = CLUSTER_EVENT_ABANDONED, .slots = v->slots,
+                                                             .slot_count = v->slot_count}, NULL, NULL);
+    move_set_state(v, MOVE_FAILED, v->message[0] != '\0' ? NULL : "the source gave up");
+}
+
+void arrive_tick(struct moves *m, msec_t now_ms)
+{
+    for (;;) {
+        struct move *dead = NULL;
+
+        pthread_mutex_lock(&m->lock);
+        for (struct move *v = m->list; v != NULL; v = v->next) {
+            if (!v->import || move_ended(v->state))
+                continue;
+            if (node_is_replica(m->node) || now_ms - atomic_load(&v->acked_ms) > SILENT_MS)
+                atomic_store(&v->live, false);
+            if (!atomic_load(&v->live) && v->state == MOVE_RECEIVING) {
+                v->state = MOVE_DROPPING;
+                dead = v;
+                break;
+            }
+        }
+        pthread_mutex_unlock(&m->lock);
+        if (dead == NULL)
+            return;
+        give_up(dead);
+    }
+}
+
+/* ---- ESTABLISH version name source target a b [a b ...] ---- */
+
+struct admission {
+    struct move *v;
+    struct cluster_service *service;
+    struct node *node;
+    char problem[160]; /* "": admitted */
+};
+
+static bool may_arrive(void *context, struct cluster *core)
+{
+    struct admission *a = context;
+    const struct move *v = a->v;
+
+    a->problem[0] = '\0';
+    if (node_is_replica(a->node) || cluster_service_writes_held(a->service))
+        snprintf(a->problem, sizeof a->problem, "ERR this node is no master, or hands over");
+    if (strcmp(v->target, cluster_my_id(core)) != 0)
+        snprintf(a->problem, sizeof a->problem, "ERR I am %s", cluster_my_id(core));
+    for (size_t i = 0; i < v->slot_count && a->problem[0] == '\0'; i++) {
+        slot_t slot = v->slots[i];
+        uint64_t epoch;
+        const char *owner = cluster_slot_owner(core, slot, &epoch);
+
+        if (owner == NULL || strcmp(owner, v->source) != 0)
+            snprintf(a->problem, sizeof a->problem, "TRYAGAIN slot %u is not known to be the source's here", slot);
+        else if (cluster_slot_is_open(core, slot))
+            snprintf(a->problem, sizeof a->problem, "ERR slot %u is being moved key by key", slot);
+        else if (cluster_slot_dropping(core, slot) || cluster_slot_arriving(core, slot))
+            snprintf(a->problem, sizeof a->problem, "TRYAGAIN keys of an earlier time are being dropped in slot %u", slot);
+        else if (set_slot_keys(node_set(a->node), 0, slot) > 0)
+            snprintf(a->problem, sizeof a->problem, "ERR there are keys in slot %u, which this node does not own", slot);
+    }
+    return a->problem[0] == '\0';
+}
+
+static bool is_id(struct slice word)
+{
+    for (size_t i = 0; i < word.size; i++)
+        if ((word.data[i] < '0' || word.data[i] > '9') && (word.data[i] < 'a' || word.data[i] > 'f'))
+            return false;
+    return word.size == CLUSTER_ID_SIZE;
+}
+
+static void copy_id(char out[CLUSTER_ID_SIZE + 1], struct slice word)
+{
+    memcpy(out, word.data, CLUSTER_ID_SIZE);
+    out[CLUSTER_ID_SIZE] = '\0';
+}
+
+static enum err admit(struct moves *m, struct call *c, struct move *v)
+{
+    struct admission a = {.v = v, .service = m->service, .node = m->node};
+    const struct cluster_event event = {.type = CLUSTER_EVENT_ARRIVING, .slots = v->slots, .slot_count = v->slot_count};
+    bool told;
+
+    if (move_enter(v) != OK) {
+        move_free(v);
+        return reply_error(c, "TRYAGAIN a slot is in another migration here");
+    }
+    if (!cluster_service_step_if(m->service, may_arrive, &a, &event)) {
+        move_withdraw(v);
+        return reply_error(c, "%s", a.problem);
+    }
+    for (size_t i = 0; i < v->slot_count; i++)
+        set_still(node_set(m->node), v->slots[i], true);
+    told = moves_tell_replicas(m, true);
+    pthread_mutex_lock(&m->lock);
+    v->attached = told;
+    atomic_store(&v->live, told);
+    v->state = MOVE_RECEIVING; /* and if it is not live, the keeper gives it up */
+    pthread_mutex_unlock(&m->lock);
+    if (!told)
+        return reply_error(c, "TRYAGAIN the log takes nothing now");
+    c->session->arrival = &v->arrival;
+    return reply_ok(c);
+}
+
+static enum err establish(struct moves *m, struct call *c)
+{
+    struct move *v = NULL;
+    int64_t version;
+
+    if (c->argc < 9)
+        return reply_arity(c);
+    if (!num_parse_i64(c->argv[3], &version) || version != MOVE_VERSION)
+        return reply_error(c, "ERR this node speaks version %d of the migration protocol", MOVE_VERSION);
+    if (!is_id(c->argv[4]) || !is_id(c->argv[5]) || !is_id(c->argv[6]))
+        return reply_error(c, "ERR a name is not 40 hex digits");
+    if (c->session->client == NULL || c->session->arrival != NULL || c->session->in_exec || c->session->multi.open)
+        return reply_error(c, "ERR not on this connection");
+    TRY(move_new(m, c, c->argv + 7, c->argc - 7, true, &v));
+    v->arrival.lost = on_lost;
+    copy_id(v->name, c->argv[4]);
+    copy_id(v->source, c->argv[5]);
+    copy_id(v->target, c->argv[6]);
+    return admit(m, c, v);
+}
+
+/* ---- Keys ---- */
+
+enum err moves_gate(struct moves *m, const struct gate *g)
+{
+    struct move *v = (struct move *)g->session->arrival;
+
+    (void)m;
+    if (!atomic_load(&v->live))
+        return gate_refuse(g, "ERR the migration was given up here");
+    for (size_t i = 0; i < g->slot_count; i++)
+        if (!move_has(v, g->slots[i]))
+            return gate_refuse(g, "ERR slot %u is not of this migration", g->slots[i]);
+    return OK;
+}
+
+/* ---- BARRIER, FINISH epoch [slot keys ...], QUERY name target a b [a b ...] ---- */
+
+static struct move *of_session(struct call *c)
+{
+    struct move *v = (struct move *)c->session->arrival;
+
+    if (v != NULL)
+        atomic_store(&v->acked_ms, node_now(c->node));
+    return v;
+}
+
+/* Everything that came is on stable storage, and every replica that is online has it. */
+static enum err settle(struct moves *m, struct call *c)
+{
+    const struct journal *journal = node_journal(m->node);
+    struct repl *repl = node_replication(m->node);
+    lsn_t tail = journal->tail(journal->context);
+
+    TRY(journal->sync(journal->context, tail));
+    if (!repl_all_have(repl, tail, node_now(m->node) + REPLICAS_MS))
+        return reply_error(c, "ERR a replica of the target lags behind");
+    return OK;
+}
+
+static enum err barrier(struct moves *m, struct call *c)
+{
+    struct move *v = of_session(c);
+
+    if (v == NULL || !atomic_load(&v->live))
+        return reply_error(c, "ERR no migration on this connection");
+    TRY(settle(m, c));
+    return reply_ok(c);
+}
+
+/* The source's number of keys of each slot that has any is ours too. */
+static enum err compare(struct call *c, struct move *v)
+{
+    uint64_t *expected = calloc(SLOTS, sizeof *expected), total = 0;
+    enum err e = OK;
+
+    check(expected != NULL);
+    for (size_t i = 4; i + 1 < c->argc && e == OK; i += 2) {
+        int64_t slot, keys;
+
+        if (!num_parse_i64(c->argv[i], &slot) || slot < 0 || slot >= SLOTS || !move_has(v, (slot_t)slot) ||
+            !num_parse_i64(c->argv[i + 1], &keys) || keys < 0)
+            e = reply_syntax(c);
+        else
+            expected[slot] = (uint64_t)keys;
+    }
+    for (size_t i = 0; i < v->slot_count && e == OK; i++) {
+        uint64_t keys = set_slot_keys(node_set(c->node), 0, v->slots[i]);
+
+        total += keys;
+        if (keys != expected[v->slots[i]])
+            e = reply_error(c, "ERR slot %u has %llu keys here and %llu at the source", v->slots[i],
+                            (unsigned long long)keys, (unsigned long long)expected[v->slots[i]]);
+    }
+    if (e == OK) {
+        atomic_store(&v->keys, total);
+        atomic_store(&v->keys_total, total);
+    }
+    free(expected);
+    return e;
+}
+
+static bool may_claim(void *context, struct cluster *core)
+{
+    struct admission *a = context;
+    const struct move *v = a->v;
+
+    if (!atomic_load(&v->live) || atomic_load(&v->flushed) || node_is_replica(a->node) || cluster_service_writes_held(a->service))
+        return false;
+    for (size_t i = 0; i < v->slot_count; i++) {
+        uint64_t epoch;
+        const char *owner = cluster_slot_owner(core, v->slots[i], &epoch);
+
+        if (owner == NULL || strcmp(owner, v->source) != 0 || !cluster_slot_arriving(core, v->slots[i]))
+            return false;
+    }
+    return true;
+}
+
+static enum err claim(struct moves *m, struct call *c, struct move *v, uint64_t epoch)
+{
+    struct admission a = {.v = v, .service = m->service, .node = m->node};
+    const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = v->slots, .slot_count = v->slot_count,
+                                        .epoch_above = epoch};
+
+    if (!cluster_service_step_if(m->service, may_claim, &a, &event))
+        return reply_error(c, "ERR the slots are no longer the source's, or this node no master that may take them");
+    for (size_t i = 0; i < v->slot_count; i++)
+        set_still(node_set(m->node), v->slots[i], false);
+    c->session->arrival = NULL;
+    pthread_mutex_lock(&m->lock);
+    v->attached = false;
+    pthread_mutex_unlock(&m->lock);
+    move_set_state(v, MOVE_SUCCESS, NULL);
+    (void)moves_tell_replicas(m, true);
+    return reply_ok(c);
+}
+
+static enum err finish(struct moves *m, struct call *c)
+{
+    struct move *v = of_session(c);
+    int64_t epoch;
+    enum err e = OK;
+
+    if (v == NULL || !atomic_load(&v->live))
+        return reply_error(c, "ERR no migration on this connection");
+    if (c->argc < 4 || c->argc % 2 != 0)
+        return reply_arity(c);
+    move_step_delay(v);
+    if (!num_parse_i64(c->argv[3], &epoch) || epoch < 0)
+        e = ERR_NOT_INTEGER;
+    else if (atomic_load(&v->flushed))
+        e = reply_error(c, "ERR the database was emptied here meanwhile");
+    if (e == OK)
+        e = compare(c, v);
+    if (e == OK)
+        e = settle(m, c);
+    if (e == OK)
+        e = claim(m, c, v, (uint64_t)epoch);
+    else
+        atomic_store(&v->live, false); /* the source is told so: it will not come back to it */
+    if (e == OK)
+        move_step_delay(v);
+    return e;
+}
+
+struct question {
+    struct moves *m;
+    const struct move *asked; /* not in the list */
+    const char *answer;
+};
+
+static void answer(void *context, struct cluster *core)
+{
+    struct question *q = context;
+    const struct move *asked = q->asked;
+    size_t mine = 0;
+
+    for (size_t i = 0; i < asked->slot_count; i++) {
+        uint64_t epoch;
+        const char *owner = cluster_slot_owner(core, asked->slots[i], &epoch);
+
+        mine += owner != NULL && strcmp(owner, cluster_my_id(core)) == 0;
+    }
+    if (strcmp(asked->target, cluster_my_id(core)) != 0) {
+        q->answer = NULL;
+        return;
+    }
+    q->answer = mine > 0 ? "CLAIMED" : "ABORTED";
+    if (mine > 0)
+        return;
+    pthread_mutex_lock(&q->m->lock);
+    for (struct move *v = q->m->list; v != NULL; v = v->next)
+        if (v->import && strcmp(v->name, asked->name) == 0)
+            atomic_store(&v->live, false);
+    pthread_mutex_unlock(&q->m->lock);
+}
+
+static enum err query(struct moves *m, struct call *c)
+{
+    struct question q = {.m = m};
+    struct move *v = NULL;
+
+    if (c->argc < 7)
+        return reply_arity(c);
+    if (!is_id(c->argv[3]) || !is_id(c->argv[4]))
+        return reply_error(c, "ERR a name is not 40 hex digits");
+    TRY(move_new(m, c, c->argv + 5, c->argc - 5, true, &v));
+    copy_id(v->name, c->argv[3]);
+    copy_id(v->target, c->argv[4]);
+    q.asked = v;
+    cluster_service_read(m->service, answer, &q);
+    move_free(v);
+    return q.answer != NULL ? reply_status(c, q.answer) : reply_error(c, "ERR I am another node");
+}
+
+enum err arrive_sync(struct moves *m, struct call *c)
+{
+    if (c->argc < 3)
+        return reply_arity(c);
+    if (slice_is(c->argv[2], "establish"))
+        return establish(m, c);
+    if (slice_is(c->argv[2], "barrier"))
+        return barrier(m, c);
+    if (slice_is(c->argv[2], "finish"))
+        return finish(m, c);
+    if (slice_is(c->argv[2], "query"))
+        return query(m, c);
+    return reply_syntax(c);
+}

@@ -1,0 +1,138 @@
+/*
+ * move_words.c - a key of a view as the commands that make it: SET, RPUSH, SADD, HSET, ZADD, APPEND, PEXPIREAT.
+ *
+ * Commands and no dump: what the target's log then holds is one-key effects of bounded size, whatever the size of the value, as any
+ * client's writes; its replicas may be Redis.
+ */
+#include <string.h>
+
+#include "base/num.h"
+#include "engine/set/view.h"
+#include "persistence/rdb/rdb_save.h"
+#include "server/drive/move_priv.h"
+
+enum { PIECE_BYTES = 32 << 10, PIECE_ELEMENTS = 512, HEAD_ROOM = 96 };
+
+void move_word(struct buf *out, struct slice word)
+{
+    char head[HEAD_ROOM];
+    size_t n;
+
+    head[0] = '$';
+    n = 1 + num_format_u64(head + 1, word.size);
+    head[n++] = '\r';
+    head[n++] = '\n';
+    buf_append(out, head, n);
+    buf_append_slice(out, word);
+    buf_append(out, "\r\n", 2);
+}
+
+static void head(struct buf *out, size_t words)
+{
+    char text[HEAD_ROOM];
+    size_t n;
+
+    text[0] = '*';
+    n = 1 + num_format_u64(text + 1, words);
+    text[n++] = '\r';
+    text[n++] = '\n';
+    buf_append(out, text, n);
+}
+
+static void expiry(struct buf *out, struct slice name, msec_t expire_ms)
+{
+    char text[NUM_TEXT_MAX];
+
+    head(out, 3);
+    move_word(out, SLICE_LITERAL("PEXPIREAT"));
+    move_word(out, name);
+    move_word(out, slice_of(text, num_format_i64(text, expire_ms)));
+}
+
+/* The words of one piece are in `piece`: `count` of them. */
+static enum err close_piece(struct buf *out, const char *command, struct slice name, struct buf *piece, size_t count,
+                            move_flush *flush, void *context)
+{
+    head(out, 2 + count);
+    move_word(out, slice_str(command));
+    move_word(out, name);
+    buf_append_slice(out, buf_slice(piece));
+    buf_clear(piece);
+    return out->size >= 8 * PIECE_BYTES ? flush(context, out) : OK;
+}
+
+static size_t add_element(struct buf *piece, enum obj_type type, const struct rdb_element *e)
+{
+    char text[NUM_TEXT_MAX];
+
+    switch (type) {
+    case OBJ_HASH:
+        move_word(piece, e->name);
+        move_word(piece, e->value);
+        return 2;
+    case OBJ_ZSET:
+        move_word(piece, slice_of(text, num_format_double(text, e->score)));
+        move_word(piece, e->name);
+        return 2;
+    default:
+        move_word(piece, e->name);
+        return 1;
+    }
+}
+
+static const char *command_of(enum obj_type type, bool first)
+{
+    switch (type) {
+    case OBJ_STRING: return first ? "SET" : "APPEND";
+    case OBJ_LIST: return "RPUSH";
+    case OBJ_SET: return "SADD";
+    case OBJ_ZSET: return "ZADD";
+    case OBJ_HASH: return "HSET";
+    default: return NULL;
+    }
+}
+
+static enum err large(struct set_view *view, const struct set_view_key *key, struct buf *out, struct buf *piece,
+                      move_flush *flush, void *context)
+{
+    struct rdb_view_walk walk;
+    struct rdb_value value;
+    struct rdb_element element;
+    size_t words = 0;
+    bool first = true;
+    enum err e;
+
+    rdb_view_value(&walk, view, key, &value);
+    while ((e = value.next(value.context, &element)) == OK) {
+        words += add_element(piece, key->type, &element);
+        if (piece->size < PIECE_BYTES && words < PIECE_ELEMENTS && key->type != OBJ_STRING)
+            continue;
+        TRY(close_piece(out, command_of(key->type, first), key->name, piece, words, flush, context));
+        first = false;
+        words = 0;
+    }
+    if (e == ERR_NOT_FOUND && words > 0)
+        return close_piece(out, command_of(key->type, first), key->name, piece, words, flush, context);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+enum err move_words_key(struct set_view *view, const struct set_view_key *key, struct buf *out, move_flush *flush, void *context)
+{
+    struct buf piece = {0};
+    enum err e = OK;
+
+    if (key->type == OBJ_STRING && key->form == OBJ_PLAIN) {
+        head(out, 3);
+        move_word(out, SLICE_LITERAL("SET"));
+        move_word(out, key->name);
+        move_word(out, key->value);
+    } else if (command_of(key->type, true) == NULL) {
+        return err_set(ERR_INVALID, "a value of type %d cannot be moved", key->type);
+    } else {
+        e = large(view, key, out, &piece, flush, context);
+        buf_free(&piece);
+    }
+    if (e == OK && key->expire_ms != 0)
+        expiry(out, key->name, key->expire_ms);
+    return e;
+}

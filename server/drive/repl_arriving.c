@@ -1,0 +1,113 @@
+/*
+ * repl_arriving.c - which slots' keys are arriving at the primary: said in the stream, and heard there.
+ *
+ * The whole list is said each time, in front of the first key and again every second, so that a replica that came meanwhile by a
+ * whole copy knows it too. Only the cluster core acts on it, when this replica is promoted.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "base/num.h"
+#include "server/drive/move_priv.h"
+#include "server/drive/repl_priv.h"
+#include "server/net/clients.h"
+
+enum { LOOK_US = 200 };
+
+#define PREFIX "cairn-arriving "
+
+static bool all_have(struct repl *r, lsn_t lsn)
+{
+    bool all = true;
+
+    pthread_mutex_lock(&r->list_lock);
+    for (const struct replica *p = r->replicas; p != NULL && all; p = p->next)
+        all = p->gone || p->state != REPLICA_ONLINE || p->no_acks || p->acked >= lsn;
+    pthread_mutex_unlock(&r->list_lock);
+    return all;
+}
+
+bool repl_all_have(struct repl *r, lsn_t lsn, msec_t deadline_ms)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_US * 1000};
+
+    if (all_have(r, lsn))
+        return true;
+    repl_mark(r, SLICE_LITERAL("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"));
+    while (!all_have(r, lsn)) {
+        if (node_now(r->node) >= deadline_ms || node_is_stopping(r->node))
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+bool repl_tell_arriving(struct repl *r, struct slice ranges)
+{
+    struct buf text = {0}, message = {0};
+    struct journal_effect effect = {.slot = SLOT_NODE, .kind = JOURNAL_MARK};
+    bool may;
+
+    buf_append_str(&message, PREFIX);
+    buf_append_slice(&message, ranges);
+    buf_append_str(&text, "*2\r\n");
+    move_word(&text, SLICE_LITERAL("PING"));
+    move_word(&text, buf_slice(&message));
+    effect.bytes = (uint32_t)text.size;
+    pthread_mutex_lock(&r->role_lock);
+    may = !node_is_replica(r->node) && clients_paused(node_clients(r->node), node_now(r->node)) == CLIENT_PAUSE_NONE;
+    if (may) {
+        (void)wal_append(r->wal, &effect, 1, buf_slice(&text));
+        may = wal_write(r->wal) == OK;
+    }
+    pthread_mutex_unlock(&r->role_lock);
+    buf_free(&text);
+    buf_free(&message);
+    return may;
+}
+
+static bool cut_number(struct slice *text, char end, int64_t *out)
+{
+    const uint8_t *at = memchr(text->data, end, text->size);
+    size_t size = at != NULL ? (size_t)(at - text->data) : text->size;
+
+    if (text->size == 0 || !num_parse_i64(slice_of(text->data, size), out) || *out < 0 || *out >= SLOTS)
+        return false;
+    size += at != NULL;
+    *text = slice_of(text->data + size, text->size - size);
+    return true;
+}
+
+void repl_note_ping(struct repl *r, struct slice message)
+{
+    const size_t prefix = strlen(PREFIX);
+    uint8_t bits[SLOTS / 8] = {0};
+    int64_t a, b;
+
+    if (message.size < prefix || memcmp(message.data, PREFIX, prefix) != 0)
+        return;
+    message = slice_of(message.data + prefix, message.size - prefix);
+    while (message.size > 0) {
+        if (!cut_number(&message, '-', &a) || !cut_number(&message, ',', &b))
+            return; /* not ours after all */
+        for (int64_t s = a; s <= b; s++)
+            bits[s / 8] = (uint8_t)(bits[s / 8] | 1u << s % 8);
+    }
+    pthread_mutex_lock(&r->link_lock);
+    memcpy(r->arriving, bits, sizeof bits);
+    r->arriving_told = true;
+    pthread_mutex_unlock(&r->link_lock);
+}
+
+bool repl_take_arriving(struct repl *r, uint8_t bits[SLOTS / 8])
+{
+    bool told;
+
+    pthread_mutex_lock(&r->link_lock);
+    told = r->arriving_told;
+    r->arriving_told = false;
+    if (told)
+        memcpy(bits, r->arriving, sizeof r->arriving);
+    pthread_mutex_unlock(&r->link_lock);
+    return told;
+}
