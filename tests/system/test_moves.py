@@ -1,0 +1,484 @@
+"""Slots that move as a whole: CLUSTER MIGRATESLOTS, GETSLOTMIGRATIONS, CANCELSLOTMIGRATIONS."""
+import os
+import random
+import subprocess
+import threading
+import time
+
+from redis.crc import key_slot
+
+from harness.cluster import Cluster
+from harness.moving import fill, same, text, whole
+from harness.resp import ConnectionLost
+from harness.runner import equal, test, true
+from harness.server import wait_until
+
+
+def moves(node):
+    """What GETSLOTMIGRATIONS tells, newest first, each as a dictionary."""
+    with node.connect() as x:
+        return [{r[i].decode(): r[i + 1].decode() if isinstance(r[i + 1], bytes) else r[i + 1] for i in range(0, len(r), 2)}
+                for r in x.must("CLUSTER", "GETSLOTMIGRATIONS")]
+
+
+def state(node):
+    told = moves(node)
+    return told[0]["state"] if told else None
+
+
+ENDED = ("success", "failed", "cancelled")
+
+
+def ranges_of(c, node):
+    """The slots of a node, as it tells: [(first, last)]."""
+    rows = [s for s in c.table(node)[c.id_of(node)]["slots"] if "[" not in s]
+    return [(int(r.split("-")[0]), int(r.split("-")[-1])) for r in rows]
+
+
+def start(c, source, target, *ranges):
+    words = [w for a, b in ranges for w in (a, b)]
+    equal(text(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *words, "NODE", c.id_of(target)), "OK")
+
+
+def finished(node, seconds=60):
+    wait_until(lambda: state(node) in ENDED, seconds, "the migration ends")
+    return moves(node)[0]
+
+
+def move(c, source, target, *ranges):
+    start(c, source, target, *ranges)
+    told = finished(source)
+    equal(told["state"], "success", str(told))
+    for a, b in ranges:
+        wait_until(lambda: c.owner(a) is target and c.owner(b) is target and c.agree(), 20, "all know the new owner")
+    return told
+
+
+def dropped(c, node, *ranges):
+    """The old keys of the slots are gone."""
+    with node.connect() as x:
+        wait_until(lambda: sum(x.must("CLUSTER", "COUNTKEYSINSLOT", s) for a, b in ranges for s in range(a, b + 1)) == 0,
+                   60, "what does not belong here is dropped")
+
+
+@test("CLUSTER MIGRATESLOTS moves keys of every type with their expiry, and the source drops them")
+def _():
+    with Cluster(3) as c:
+        fill(c, 1500)
+        a, b, _ = c.nodes
+        before = whole(c)
+        told = move(c, a, b, (0, 2000), (3000, 5460))
+        equal(told["operation"], "EXPORT")
+        equal(told["slot_ranges"], "0-2000 3000-5460")
+        equal((told["source_node"], told["target_node"]), (c.id_of(a), c.id_of(b)))
+        true(told["keys"] == told["keys_total"] > 300, str(told))
+        true(told["bytes"] > 0 and told["pause_us"] > 0, str(told))
+        dropped(c, a, (0, 2000), (3000, 5460))
+        theirs = moves(b)[0]
+        equal((theirs["operation"], theirs["state"], theirs["name"]), ("IMPORT", "success", told["name"]))
+        equal(theirs["keys"], told["keys"])
+        same(before, whole(c), expiry_tolerance_ms=0)
+        b.restart(kill=True)
+        c.wait_ok()
+        same(before, whole(c), expiry_tolerance_ms=0)
+        move(c, b, a, (0, 2000), (3000, 5460))
+        dropped(c, b, (0, 2000), (3000, 5460))
+        same(before, whole(c), expiry_tolerance_ms=0)
+
+
+@test("CLUSTER MIGRATESLOTS says what is wrong, and begins all or nothing")
+def _():
+    with Cluster(3) as c:
+        a, b, d = c.nodes
+        mine, other = c.id_of(a), c.id_of(b)
+        for words, reply in (
+                (("SLOTSRANGE", 0, 10, "NODE", "f" * 40), f"-ERR Unknown node {'f' * 40}"),
+                (("SLOTSRANGE", 0, 10, "NODE", mine), "-ERR Target node can not be this node"),
+                (("SLOTSRANGE", 10, 0, "NODE", other), "-ERR start slot number 10 is greater than end slot number 0"),
+                (("SLOTSRANGE", 0, 16384, "NODE", other), "-ERR Invalid or out of range slot"),
+                (("SLOTSRANGE", 0, 5, 5, 6, "NODE", other), "-ERR Slot 5 specified multiple times"),
+                (("SLOTSRANGE", 0, 16383, "NODE", other), "-ERR Slot 5461 is not served by this node"),
+                (("SLOTSRANGE", 0, "NODE", other), "-ERR syntax error"),
+                (("SLOTSRANGE", 0, 1), "-ERR syntax error"),
+                (("SLOTSRANGE", 0, 1, "NODE", other, "SLOTSRANGE", 1, 2, "NODE", c.id_of(d)),
+                 "-ERR A slot of the range is in another migration, or there are too many migrations")):
+            equal(text(a, "CLUSTER", "MIGRATESLOTS", *words), reply, str(words))
+        equal(moves(a), [])
+        equal(text(a, "CLUSTER", "SETSLOT", 7, "MIGRATING", other), "OK")
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 10, "NODE", other),
+              "-ERR Slot 7 is being moved key by key (CLUSTER SETSLOT)")
+        equal(text(a, "CLUSTER", "SETSLOT", 7, "STABLE"), "OK")
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 10, "NODE", other, "SLOTSRANGE", 20, 30, "NODE", c.id_of(d)), "OK")
+        wait_until(lambda: [m["state"] for m in moves(a)] == ["success"] * 2, 30, "both migrations end")
+        wait_until(lambda: c.owner(5) is b and c.owner(25) is d and c.agree(), 20, "all know the owners")
+
+
+@test("CLUSTER CANCELSLOTMIGRATIONS gives a migration up: the source goes on, the target drops what came")
+def _():
+    with Cluster(3, enable_debug_command="yes") as c:
+        fill(c, 600)
+        a, b, _ = c.nodes
+        before = whole(c)
+        for at in ("starting", "snapshot", "streaming"):
+            step(a, 1000)
+            start(c, a, b, (0, 5460))
+            wait_until(lambda: state(a) == at, 20, at)
+            equal(text(a, "CLUSTER", "CANCELSLOTMIGRATIONS"), "OK")
+            told = finished(a)
+            equal(told["state"], "cancelled", str(told))
+            wait_until(lambda: state(b) in (None, "failed"), 20, "the target knows")
+            dropped(c, b, (0, 5460))
+            same(before, whole(c), expiry_tolerance_ms=0)
+        step(a, 0)
+        move(c, a, b, (0, 100))
+
+
+class Writer(threading.Thread):
+    """Writes keys of every type, each value once, and remembers what was acknowledged and what may have happened."""
+    def __init__(self, c, number, replicas=0):
+        super().__init__(daemon=True)
+        self.cluster, self.replicas, self.rng, self.stopping = c, replicas, random.Random(number), False
+        self.ports, self.connections, self.n, self.acknowledged = {}, {}, 0, 0
+        self.keys = [(kind, f"{kind}:{number}:{i}") for i in range(60) for kind in ("string", "list", "set", "hash", "zset")]
+        self.done = {k: [] for _, k in self.keys}   # acknowledged values, in order
+        self.maybe = {k: set() for _, k in self.keys} # of which it is not known
+        self.trouble = None
+
+    def run(self):
+        try:
+            while not self.stopping:
+                self.write(*self.rng.choice(self.keys))
+        except Exception as e: # noqa: BLE001: the test tells it
+            self.trouble = e
+
+    def stop(self):
+        self.stopping = True
+        self.join(60)
+        true(not self.is_alive(), "the writer ends")
+        if self.trouble is not None:
+            raise self.trouble
+
+    def ask(self, port, *words):
+        if port not in self.connections:
+            node = next(n for n in self.cluster.nodes if n.port == port)
+            self.connections[port] = node.connect(timeout=20)
+        return self.connections[port].command(*words)
+
+    def write(self, kind, key):
+        self.n += 1
+        n = str(self.n)
+        words = {"string": ("SET", key, n), "list": ("RPUSH", key, n), "set": ("SADD", key, n), "hash": ("HSET", key, n, n),
+                 "zset": ("ZADD", key, n, n)}[kind]
+        port = self.ports.get(key, self.cluster.nodes[0].port)
+        while not self.stopping:
+            try:
+                kind_of_reply, value = self.ask(port, *words)
+                if kind_of_reply != "-" and self.replicas:
+                    _, count = self.ask(port, "WAIT", self.replicas, 3000)
+                    if count < self.replicas:
+                        self.maybe[key].add(n)
+                        return
+            except (OSError, ConnectionLost):
+                self.connections.pop(port, None)
+                self.maybe[key].add(n) # it may have been done
+                port = self.rng.choice(self.cluster.nodes).port
+                time.sleep(0.02)
+                continue
+            if kind_of_reply != "-":
+                self.ports[key] = port
+                self.acknowledged += 1
+                if n not in self.maybe[key]:
+                    self.done[key].append(n)
+                return
+            value = value.decode()
+            if value.startswith("MOVED"):
+                port = int(value.rsplit(":", 1)[1])
+            elif value.startswith(("CLUSTERDOWN", "LOADING", "TRYAGAIN", "READONLY", "MASTERDOWN", "NOREPLICAS")):
+                time.sleep(0.02)
+            else:
+                raise AssertionError(f"{words}: {value}")
+        self.maybe[key].add(n)
+
+    def check(self, everything):
+        for kind, key in self.keys:
+            done, maybe = self.done[key], self.maybe[key]
+            found = everything.get(key.encode())
+            if found is None:
+                true(not done, f"{key} is lost, with {len(done)} values")
+                continue
+            equal(found[0].decode(), kind, key)
+            if kind == "string":
+                value = found[1].decode()
+                true((done and value == done[-1]) or value in maybe, f"{key} is {value}, not {done[-1:]} or {sorted(maybe)[-3:]}")
+                continue
+            there = [v.decode() for v in (found[1] if kind in ("list", "set") else [p[0] for p in found[1]])]
+            if kind == "list":
+                sure = [v for v in there if v not in maybe]
+                equal(sure, done, key)
+            else:
+                equal(len(set(there)), len(there), key)
+                true(set(done) <= set(there) <= set(done) | maybe, f"{key}: lost {sorted(set(done) - set(there))[:5]}, "
+                     f"from nowhere {sorted(set(there) - set(done) - maybe)[:5]}")
+
+
+class Writers:
+    def __init__(self, c, count=3, replicas=0):
+        self.cluster, self.list = c, [Writer(c, i, replicas) for i in range(count)]
+
+    def __enter__(self):
+        for w in self.list:
+            w.start()
+        self.more(200)
+        return self
+
+    def __exit__(self, *_):
+        for w in self.list:
+            w.stopping = True
+
+    def more(self, count=100):
+        """Waits until so many more writes were acknowledged."""
+        goal = sum(w.acknowledged for w in self.list) + count
+        wait_until(lambda: sum(w.acknowledged for w in self.list) >= goal or any(w.trouble for w in self.list), 60,
+                   "clients can write")
+
+    def check(self):
+        for w in self.list:
+            w.stop()
+        everything = whole(self.cluster)
+        for w in self.list:
+            w.check(everything)
+        known = {k.encode() for w in self.list for _, k in w.keys}
+        true(set(everything) <= known, f"keys from nowhere: {sorted(set(everything) - known)[:5]}")
+
+
+def step(node, ms):
+    equal(text(node, "DEBUG", "SLOT-MIGRATION-DELAY", ms), "OK")
+
+
+def settled(c):
+    """One map, and nobody has keys of slots that are not its own."""
+    c.wait_ok(60)
+    for node in c.nodes:
+        wait_until(lambda: all(m["state"] in ENDED for m in moves(node)), 60, "no migration is under way")
+
+    def clean():
+        try:
+            whole(c)
+        except (AssertionError, KeyError): # a key on both sides, or one that moved meanwhile
+            return False
+        rows = [(n, {s for a, b in ranges_of(c, n) for s in range(a, b + 1)}) for n in c.nodes
+                if "master" in c.table(n)[c.id_of(n)]["flags"]]
+        for node, mine in rows:
+            with node.connect() as x:
+                told = x.pipeline([("CLUSTER", "COUNTKEYSINSLOT", s) for s in range(16384)])
+            if any(count[1] and s not in mine for s, count in enumerate(told)):
+                return False
+        return True
+    wait_until(clean, 60, "every key is where its slot is", step=0.3)
+
+
+@test("slots move back and forth while clients write every type: nothing is lost, doubled or out of order", seconds=240)
+def _():
+    with Cluster(3) as c, Writers(c) as writers:
+        rng = random.Random(7)
+        for _ in range(8):
+            a, b = rng.sample(c.nodes, 2)
+            mine = ranges_of(c, a)
+            if len(mine) == 0:
+                continue
+            first, last = rng.choice(mine)
+            middle = (first + last) // 2
+            told = move(c, a, b, (first, middle))
+            true(told["pause_us"] < 10_000_000, str(told))
+            writers.more()
+        settled(c)
+        writers.check()
+
+
+def crash(at, who, again=True):
+    """Kills one side in one step, and starts it again."""
+    with Cluster(3, enable_debug_command="yes", cluster_node_timeout=4000) as c, Writers(c) as writers:
+        a, b, d = c.nodes
+        first, last = ranges_of(c, a)[0]
+        middle = (first + last) // 2
+        victim = a if who == "source" else b
+        step(b if at.startswith("handing-over") else a, 1500)
+        start(c, a, b, (first, middle))
+        wait_until(lambda: state(a) == at.split()[0], 30, at)
+        if at.endswith("claimed"):
+            wait_until(lambda: state(b) == "success", 30, "the claim")
+        victim.kill()
+        time.sleep(0.2)
+        victim.start()
+        c.wait_ok(60)
+        if victim is b:
+            ended = finished(a)
+            true(ended["state"] in ("failed", "success"), str(ended))
+        settled(c)
+        owner = c.owner(first)
+        true(owner in (a, b), "one of the two owns the slots")
+        if at.endswith("claimed"):
+            true(owner is b, "the target's claim was durable")
+        elif at in ("snapshot", "streaming"):
+            true(owner is a, "the source still owns the slots")
+        writers.more()
+        other = b if owner is a else a
+        for node in (a, b):
+            step(node, 0)
+        if again:
+            move(c, owner, other, (first, middle))
+            writers.more()
+            settled(c)
+        writers.check()
+
+
+for at in ("starting", "snapshot", "streaming", "handing-over", "handing-over claimed"):
+    for who in ("source", "target"):
+        def run(at=at, who=who):
+            crash(at, who)
+        test(f"the {who} is killed in step {at} of a migration: one owner, no write lost", seconds=240)(run)
+
+
+def replica_of(c, master):
+    mine = c.id_of(master)
+    rows = c.table(master)
+    ports = [int(r["address"].rsplit(":", 1)[1]) for r in rows.values() if r["master"] == mine]
+    return next(n for n in c.nodes if n.port in ports)
+
+
+def replicas_ready(c, count):
+    """Each master has a replica that streams, and every node knows of it."""
+    def ready():
+        for n in c.nodes:
+            with n.connect() as x:
+                role = x.must("ROLE")
+            if role[0] == b"master" and len(role[2]) < 1 or role[0] == b"slave" and role[3] != b"connected":
+                return False
+            if sum("slave" in r["flags"] for r in c.table(n).values()) != count:
+                return False
+        return True
+    wait_until(ready, 60, "replicas stream")
+
+
+def failover(at, who, how):
+    """One side is failed over in one step: by command, or by kill -9 of the master."""
+    with Cluster(6, replicas=1, enable_debug_command="yes", cluster_node_timeout=3000) as c:
+        replicas_ready(c, 3)
+        with Writers(c, 2, replicas=1 if how == "killed" else 0) as writers:
+            masters = [n for n in c.nodes if "master" in c.table(n)[c.id_of(n)]["flags"]]
+            a, b = masters[0], masters[1]
+            old, new = (a, replica_of(c, a)) if who == "source" else (b, replica_of(c, b))
+            first, last = ranges_of(c, a)[0]
+            middle = (first + last) // 2
+            step(b if at == "handing-over" else a, 2000)
+            start(c, a, b, (first, middle))
+            wait_until(lambda: state(a) == at, 30, at)
+            if how == "killed":
+                old.kill()
+            else:
+                text(new, "CLUSTER", "FAILOVER")
+            wait_until(lambda: "master" in c.table(new)[c.id_of(new)]["flags"], 60, "the replica is promoted")
+            if how == "killed":
+                old.start()
+            settled(c)
+            owner = c.owner(first)
+            true(owner in (a, b, new), "an owner")
+            if at == "streaming":
+                true(owner is (new if who == "source" else a), "the slots stay where they were")
+            writers.more()
+            settled(c)
+            writers.check()
+
+
+for at in ("streaming", "handing-over"):
+    for who in ("source", "target"):
+        for how in ("killed", "failed over by command"):
+            def run(at=at, who=who, how=how):
+                failover(at, who, how)
+            test(f"the {who} of a migration is {how} in step {at}, its replica takes over: one owner, no write lost", seconds=300)(run)
+
+
+TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "cairn-cluster")
+
+
+def tool(*words, code=0):
+    done = subprocess.run([TOOL, *[str(w) for w in words]], capture_output=True, timeout=120)
+    text_ = (done.stdout + done.stderr).decode()
+    equal(done.returncode, code, text_)
+    return text_
+
+
+@test("tools/cairn-cluster shows slots, moves them, rebalances by weight, and empties a node")
+def _():
+    with Cluster(4, create=False) as c:
+        spare = c.nodes.pop()
+        c.create()
+        fill(c, 400)
+        before = whole(c)
+        a, b, d = c.nodes
+        c.nodes.append(spare)
+        with spare.connect() as x:
+            x.must("CLUSTER", "MEET", "127.0.0.1", a.port)
+        wait_until(lambda: c.agree() and all(len(c.table(n)) == 4 for n in c.nodes), 30, "four nodes know each other")
+        true("5461 slots: 0-5460" in tool("status", a.address), "status")
+        said = tool("move", b.address, "--from", a.address, "--to", c.id_of(b)[:10], "--slots", 461)
+        true("success" in said and "0-460" in said, said)
+        true(c.owner(0) is b and c.owner(460) is b and c.owner(461) is a, "the first slots moved")
+        tool("move", a.address, "--to", d.address, "--range", "100-200", "--range", "461-470")
+        true(c.owner(150) is d and c.owner(465) is d and c.owner(99) is b, "ranges of two nodes moved")
+        true("slots" in tool("rebalance", a.address, "--simulate"), "it says what it would do")
+        tool("rebalance", a.address)
+        equal(sorted(sum(y - x + 1 for x, y in ranges_of(c, n)) for n in c.nodes), [4096] * 4)
+        tool("rebalance", a.address, "--weight", f"{c.id_of(spare)}=0")
+        equal(sum(y - x + 1 for x, y in ranges_of(c, spare) if "master" in c.table(spare)[c.id_of(spare)]["flags"]), 0)
+        tool("move", a.address, "--to", "nobody", "--range", "0-1", code=1)
+        settled(c)
+        same(before, whole(c), expiry_tolerance_ms=0)
+
+
+@test("a migration keeps slot-migration-max-mb-per-sec, big values pass whole, keys expire behind it")
+def _():
+    with Cluster(3, slot_migration_max_mb_per_sec="4") as c:
+        a, b, _ = c.nodes
+        with a.connect() as x, b.connect() as y:
+            tag = next(f"{{{i}}}" for i in range(1000000) if key_slot(b"%d" % i) == 77)
+            value = os.urandom(7 << 20)
+            x.must("SET", f"{tag}large", value)
+            for n in range(0, 20000, 1000):
+                x.must("RPUSH", f"{tag}list", *range(n, n + 1000))
+                x.must("ZADD", f"{tag}zset", *[w for m in range(n, n + 1000) for w in (m / 7, f"m{m}")])
+            x.must("SET", f"{tag}short", "1", "PX", "1500")
+            list_, zset = x.must("LRANGE", f"{tag}list", 0, -1), x.must("ZRANGE", f"{tag}zset", 0, -1, "WITHSCORES")
+            told = move(c, a, b, (77, 77))
+            true(told["elapsed_ms"] > 1500, str(told))
+            true(y.must("GET", f"{tag}large") == value, "the large value is whole")
+            equal(y.must("LRANGE", f"{tag}list", 0, -1), list_)
+            equal(y.must("ZRANGE", f"{tag}zset", 0, -1, "WITHSCORES"), zset)
+            wait_until(lambda: y.must("EXISTS", f"{tag}short") == 0 and y.must("CLUSTER", "COUNTKEYSINSLOT", 77) == 3, 20, "it expires")
+
+
+@test("FLUSHALL on either side, and the loss of the connection, end a migration; the keys stay where they were")
+def _():
+    with Cluster(3, enable_debug_command="yes") as c:
+        a, b, _ = c.nodes
+        fill(c, 300)
+        before = whole(c)
+        step(a, 1000)
+        start(c, a, b, (0, 5460))
+        wait_until(lambda: state(a) == "streaming", 30, "the log is sent")
+        equal(text(b, "FLUSHALL"), "OK")
+        told = finished(a)
+        equal(told["state"], "failed", str(told))
+        settled(c)
+        mine = whole(c)
+        with b.connect() as x:
+            equal(x.must("DBSIZE"), 0)
+        true(all(before[k] == v for k, v in mine.items()), "what is left is as before")
+        start(c, a, b, (0, 5460))
+        wait_until(lambda: state(a) == "streaming", 30, "the log is sent")
+        with b.connect() as x:
+            x.must("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        told = finished(a)
+        equal(told["state"], "failed", str(told))
+        settled(c)
+        same(mine, whole(c), expiry_tolerance_ms=0)
