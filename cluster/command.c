@@ -258,7 +258,7 @@ static void set_importing(struct cluster *c, slot_t slot, struct slice id)
 static void set_node(struct cluster *c, slot_t slot, struct slice id)
 {
     struct node *n = known_node(c, id), *me = c->myself;
-    bool was_mine = c->owner[slot] == me, has_keys = cluster_slot_keys(c, slot) > 0;
+    bool was_mine = c->owner[slot] == me, has_keys = cluster_slot_keys(c, slot) > 0, bumped;
 
     if (n == NULL)
         return;
@@ -278,9 +278,10 @@ static void set_node(struct cluster *c, slot_t slot, struct slice id)
     slots_assign(c, slot, n);
     if (n == me && c->importing[slot] != NULL) {
         /* The end of an import: the claim needs an epoch that beats the source's. */
-        epoch_bump(c);
+        bumped = epoch_bump(c);
+        slots_set_imported(c, slot, c->importing[slot]);
         slots_set_importing(c, slot, NULL);
-        c->pong_all |= !c->config.lazy_setslot;
+        c->pong_all |= bumped || !c->config.lazy_setslot;
     }
     done_slot(c, n == me);
     if (was_mine && n != me && me->slot_count == 0 && c->config.allow_replica_migration && c->replication) {

@@ -90,6 +90,7 @@ static void apply_slots(struct cluster *c, struct incoming *in)
         return;
     if (node_is_master(n))
         update_claim(c, n, in->h.config_epoch, in->h.slots);
+    update_heard(c, n, in->h.slots);
     update_correct_sender(c, n, claimant, in->h.config_epoch, in->h.slots);
 }
 

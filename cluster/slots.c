@@ -32,6 +32,7 @@ void slots_unassign(struct cluster *c, slot_t slot)
     if (n == NULL)
         return;
     slots_set_unclaimed(c, slot, false);
+    slots_set_imported(c, slot, NULL);
     bit_clear(n->slots, slot);
     n->slot_count--;
     c->owner[slot] = NULL;
@@ -67,11 +68,13 @@ void slots_release_all(struct cluster *c, struct node *n)
 void slots_forget_node(struct cluster *c, struct node *n)
 {
     slots_release_all(c, n);
-    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count > 0; s++) {
+    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count + c->imported_count > 0; s++) {
         if (c->migrating[s] == n)
             slots_set_migrating(c, (slot_t)s, NULL);
         if (c->importing[s] == n)
             slots_set_importing(c, (slot_t)s, NULL);
+        if (c->imported[s] == n)
+            slots_set_imported(c, (slot_t)s, NULL);
     }
 }
 
@@ -86,12 +89,20 @@ static void set_mark(struct cluster *c, struct node **mark, unsigned *count, str
 
 void slots_set_migrating(struct cluster *c, slot_t slot, struct node *to)
 {
+    if (to != NULL)
+        slots_set_imported(c, slot, NULL);
     set_mark(c, &c->migrating[slot], &c->migrating_count, to);
 }
 
 void slots_set_importing(struct cluster *c, slot_t slot, struct node *from)
 {
     set_mark(c, &c->importing[slot], &c->importing_count, from);
+}
+
+void slots_set_imported(struct cluster *c, slot_t slot, struct node *from)
+{
+    c->imported_count = c->imported_count - (c->imported[slot] != NULL) + (from != NULL);
+    c->imported[slot] = from;
 }
 
 void slots_clear_marks(struct cluster *c)

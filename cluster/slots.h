@@ -17,6 +17,8 @@ void slots_forget_node(struct cluster *c, struct node *n);
 /* NULL clears. */
 void slots_set_migrating(struct cluster *c, slot_t slot, struct node *to);
 void slots_set_importing(struct cluster *c, slot_t slot, struct node *from);
+/* A slot of this node: NULL, or whose claims must not take it back (update.c). Forgotten when the slot changes hands or is to. */
+void slots_set_imported(struct cluster *c, slot_t slot, struct node *from);
 void slots_clear_marks(struct cluster *c);
 
 /* "The owner stopped claiming it". */

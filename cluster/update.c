@@ -4,11 +4,15 @@
  * (1) A slot changes hands only to a greater epoch, or when nobody owns it or claims it any more. Equal epochs move
  *     nothing, except a slot that this node itself is giving to the claimant.
  * (2) A slot that is being imported here changes only by command.
- * (3) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced.
+ * (3) The source of an import may have a greater epoch than this node knew when it took the slot by command: its claim from before
+ *     then must not take the slot back (the keys are here, and would be dropped). Its epoch is beaten instead, as it would
+ *     have been at the command.
+ * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced.
  */
 #include "cluster/update.h"
 
 #include "cluster/action.h"
+#include "cluster/epoch.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
 #include "cluster/role.h"
@@ -20,6 +24,7 @@ struct claim {
     struct node *my_master; /* myself, or whom I replicate */
     unsigned claimed;       /* slots in the claim */
     unsigned taken;         /* of these, taken from my_master now */
+    bool beaten;            /* of these, some are to stay here: rule 3 */
 };
 
 static bool may_take(const struct cluster *c, slot_t slot, const struct claim *claim)
@@ -46,6 +51,10 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     }
     if (c->importing[slot] != NULL || !may_take(c, slot, claim))
         return;
+    if (owner == c->myself && c->imported[slot] == claim->s) {
+        claim->beaten = true;
+        return;
+    }
     if (owner == c->myself && cluster_slot_keys(c, slot) > 0) {
         bit_set(c->lost, slot);
         c->any_lost = true;
@@ -58,7 +67,8 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     if (owner == c->myself && c->migrating[slot] == claim->s)
         slots_set_migrating(c, slot, NULL);
     slots_assign(c, slot, claim->s);
-    c->persist_sync |= owner == c->myself;
+    /* Keys are dropped only behind it; without keys, an old claim of ours would only be corrected once more. */
+    c->persist_sync |= owner == c->myself && (!c->config.lazy_setslot || bit_get(c->lost, slot));
 }
 
 /* After a claim took slots of my master (or mine): do I follow the claimant? */
@@ -99,6 +109,17 @@ void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8
         }
     }
     follow_slots(c, &claim);
+    if (claim.beaten) {
+        epoch_bump_above(c, epoch);
+        c->pong_all = true;
+    }
+}
+
+void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots)
+{
+    for (unsigned s = 0; s < SLOTS && c->imported_count > 0; s++)
+        if (c->imported[s] == n && !bit_get(slots, s))
+            slots_set_imported(c, (slot_t)s, NULL);
 }
 
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,

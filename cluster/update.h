@@ -9,6 +9,9 @@
 /* Node s (a master, not myself) claims exactly these slots with this epoch (facts 8.2). */
 void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8_t *slots);
 
+/* Node n itself says that these are its slots: what it does not claim any more, it will not take back. */
+void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots);
+
 /*
  * The sender claims slots for `claimant` (itself, or its master) that others own by a greater epoch here: tells it
  * about the first such owner.

@@ -185,6 +185,7 @@ START_TEST(setslot__when_lazy_is_noted_before_the_reply_and_durable_before_it_is
     lab_ticks(&l, CLUSTER_TICK_MS);
     ck_assert_ptr_null(lab_sent(&l, CODEC_PONG, 0));
     /* A new epoch does not wait. */
+    memset(a->slots, 0, sizeof a->slots); /* yields what was taken */
     a->config_epoch = a->current_epoch = 20;
     lab_say(&l, a, CODEC_PING);
     ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "103 IMPORTING " A40), "OK");
@@ -192,6 +193,38 @@ START_TEST(setslot__when_lazy_is_noted_before_the_reply_and_durable_before_it_is
     ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
     ck_assert_uint_eq(l.core->myself->config_epoch, 21);
     ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(setslot__an_import_is_not_undone_by_a_claim_of_the_source_that_was_under_way)
+{
+    struct lab l;
+    struct peer *a;
+    char words[80];
+
+    lab_open(&l);
+    a = lab_peer(&l, 0, 'a', 7, 100, 199);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, ""), "BUMPED 8");
+    lab_reply(&l, CLUSTER_CMD_SETSLOT, "100 IMPORTING " A40);
+    l.keys[100] = 5;
+    snprintf(words, sizeof words, "100 NODE %s", cluster_my_id(l.core));
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, words), "OK");
+    ck_assert_uint_eq(l.core->myself->config_epoch, 8); /* the greatest that is known here */
+    a->config_epoch = a->current_epoch = 9;             /* it has had that for a while */
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], l.core->myself);
+    ck_assert_uint_eq(l.core->myself->config_epoch, 10);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    a->slots[100 / 8] &= (uint8_t)~(1 << 100 % 8); /* it has yielded */
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_uint_eq(l.core->imported_count, 0);
+    a->slots[100 / 8] |= 1 << 100 % 8; /* and an operator gave the slot back to it */
+    a->config_epoch = a->current_epoch = 11;
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_eq(l.core->owner[100], lab_node(&l, a));
+    ck_assert_ptr_nonnull(lab_action(&l, CLUSTER_SLOT_LOST, 0));
     lab_close(&l);
 }
 END_TEST
@@ -534,6 +567,7 @@ int main(void)
     tcase_add_test(tests, setslot__a_move_from_here_ends_with_the_other_owning_the_slot);
     tcase_add_test(tests, setslot__the_end_of_an_import_bumps_the_epoch_and_tells_all);
     tcase_add_test(tests, setslot__when_lazy_is_noted_before_the_reply_and_durable_before_it_is_told);
+    tcase_add_test(tests, setslot__an_import_is_not_undone_by_a_claim_of_the_source_that_was_under_way);
     tcase_add_test(tests, claim_event__takes_the_slots_with_a_new_epoch_durable_before_it_is_told);
     tcase_add_test(tests, bumpepoch__moves_only_when_it_is_not_the_greatest);
     tcase_add_test(tests, set_config_epoch__only_on_a_fresh_lonely_node);
