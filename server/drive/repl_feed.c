@@ -197,6 +197,7 @@ void repl_feed_start(struct repl *r)
     check(r->feed_wake >= 0);
     wal_on_written(r->wal, on_written, r);
     check(pthread_create(&r->feed_thread, NULL, feed_run, r) == 0);
+    pthread_setname_np(r->feed_thread, "repl-feed");
 }
 
 /* link_lock's stopping is set. */

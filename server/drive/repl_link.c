@@ -489,6 +489,7 @@ static void *link_run(void *context)
 void repl_link_start(struct repl *r)
 {
     check(pthread_create(&r->link_thread, NULL, link_run, r) == 0);
+    pthread_setname_np(r->link_thread, "repl-link");
     r->link_running = true;
 }
 

@@ -21,7 +21,15 @@
 #include "server/net/resp.h"
 #include "server/run/execute.h"
 
-enum { ACK_MS = 1000 };
+enum { ACK_MS = 1000, AHEAD_MAX = 64 };
+
+/* Requests that are there and not applied yet; their words point into the wire's buffer. */
+struct ahead {
+    struct resp_words words;
+    struct resp_request requests[AHEAD_MAX];
+    struct plan plans[AHEAD_MAX];
+    size_t count, next;
+};
 
 struct stream {
     struct repl *repl;
@@ -29,8 +37,10 @@ struct stream {
     struct executor x;
     struct session session;
     struct resp_parser parser;
+    struct ahead ahead;
+    struct resp_parser again;      /* of a transaction, as are words and requests */
     struct resp_words words;
-    struct resp_request *requests; /* of a transaction */
+    struct resp_request *requests;
     size_t request_count, request_capacity;
     struct client *listed; /* as CLIENT LIST shows the link */
     struct buf out;
@@ -167,9 +177,9 @@ static void keys_add(struct stream *st, const struct command *command, const str
     execute_keys_add(&st->x, command, argv, argc);
 }
 
-static void apply_one(struct stream *st, const struct slice *argv, size_t argc, struct slice raw)
+static void apply_one(struct stream *st, const struct slice *argv, size_t argc, struct slice raw, const struct plan *plan)
 {
-    const struct command *command = registry_resolve(node_registry(st->repl->node), argv, argc, NULL);
+    const struct command *command = plan->command;
     bool all = false;
 
     if (command != NULL)
@@ -177,10 +187,13 @@ static void apply_one(struct stream *st, const struct slice *argv, size_t argc, 
     if (special(st, command, argv, argc, raw))
         return;
     execute_keys_begin(&st->x);
-    keys_add(st, command, argv, argc, &all);
+    if (plan->single)
+        execute_slot_add(&st->x, plan->slot);
+    else
+        keys_add(st, command, argv, argc, &all);
     if (all)
         execute_slots_all(&st->x);
-    else
+    else if (!plan->single)
         execute_keys_end(&st->x);
     begin(st);
     (void)run(st, command, argv, argc, true);
@@ -242,18 +255,24 @@ static void apply_transaction(struct stream *st, struct slice raw)
         apply_plain(st, raw);
         return;
     }
-    for (size_t i = 0; i < st->request_count; i++) /* FLUSHALL among them: as the primary, one by one */
-        apply_one(st, st->words.words + st->requests[i].first, st->requests[i].argc, st->requests[i].raw);
+    for (size_t i = 0; i < st->request_count; i++) { /* FLUSHALL among them: as the primary, one by one */
+        const struct slice *argv = st->words.words + st->requests[i].first;
+        struct plan plan;
+
+        execute_plan(&st->x, argv, st->requests[i].argc, &plan);
+        apply_one(st, argv, st->requests[i].argc, st->requests[i].raw, &plan);
+    }
 }
 
 /* ---- The bytes ---- */
 
-static enum err parse_at(struct stream *st, size_t at, struct resp_request *request)
+static enum err parse_at(struct stream *st, struct resp_parser *parser, size_t at, struct resp_words *words,
+                         struct resp_request *request)
 {
     struct repl_wire *w = st->wire;
     const char *error = NULL;
 
-    switch (resp_parse(&st->parser, w->in.data + at, w->in.size - at, &st->words, request, &error)) {
+    switch (resp_parse(parser, w->in.data + at, w->in.size - at, words, request, &error)) {
     case RESP_MORE:
         return ERR_AGAIN;
     case RESP_ERROR:
@@ -266,9 +285,37 @@ static enum err parse_at(struct stream *st, size_t at, struct resp_request *requ
     return OK;
 }
 
-static bool is_word(const struct stream *st, const struct resp_request *q, const char *name)
+/* Parses what is whole, up to AHEAD_MAX requests, and fetches the memory that they will touch, all misses at once. Nothing of
+ * it is left when the buffer moves: more bytes are asked for when all is applied. */
+static enum err look_ahead(struct stream *st)
 {
-    return q->argc == 1 && slice_is(st->words.words[q->first], name);
+    struct ahead *a = &st->ahead;
+    size_t at = st->wire->in_at + st->scanned;
+    enum err e = OK;
+
+    a->count = a->next = a->words.count = 0;
+    while (a->count < AHEAD_MAX && at < st->wire->in.size) {
+        struct resp_request *q = &a->requests[a->count];
+
+        if ((e = parse_at(st, &st->parser, at, &a->words, q)) != OK)
+            break;
+        at += q->used;
+        a->count++;
+    }
+    if (a->count == 0)
+        return e != OK ? e : ERR_AGAIN;
+    for (size_t i = 0; i < a->count; i++) /* the list of words does not move any more */
+        execute_plan(&st->x, a->words.words + a->requests[i].first, a->requests[i].argc, &a->plans[i]);
+    if (a->count > 1)
+        execute_prefetch(&st->x, st->db, a->plans, a->count);
+    if (e == ERR_PROTOCOL)
+        resp_rewind(&st->parser); /* it is met again when what is in front of it is applied */
+    return OK;
+}
+
+static bool is_word(const struct ahead *a, const struct resp_request *q, const char *name)
+{
+    return q->argc == 1 && slice_is(a->words.words[q->first], name);
 }
 
 /* Parses the whole transaction again, now that it is all there: the bytes have moved while it came. */
@@ -283,7 +330,7 @@ static enum err transaction_parse(struct stream *st, size_t end)
             st->requests = realloc(st->requests, st->request_capacity * sizeof *st->requests);
             check(st->requests != NULL);
         }
-        TRY(parse_at(st, at, &st->requests[st->request_count]));
+        TRY(parse_at(st, &st->again, at, &st->words, &st->requests[st->request_count]));
         at += st->requests[st->request_count++].used;
     }
     return OK;
@@ -293,21 +340,23 @@ static enum err transaction_parse(struct stream *st, size_t end)
 static enum err step(struct stream *st)
 {
     struct repl_wire *w = st->wire;
-    struct resp_request q;
+    struct ahead *a = &st->ahead;
+    const struct resp_request *q;
+    const struct plan *plan;
     size_t end;
 
-    if (w->in_at + st->scanned == w->in.size)
-        return ERR_AGAIN;
-    st->words.count = 0;
-    TRY(parse_at(st, w->in_at + st->scanned, &q));
-    end = w->in_at + st->scanned + q.used;
-    if (!st->in_multi && is_word(st, &q, "multi")) {
+    if (a->next == a->count)
+        TRY(look_ahead(st));
+    q = &a->requests[a->next];
+    plan = &a->plans[a->next++];
+    end = w->in_at + st->scanned + q->used;
+    if (!st->in_multi && is_word(a, q, "multi")) {
         st->in_multi = true;
-        st->scanned = q.used;
+        st->scanned = q->used;
         return OK;
     }
-    if (st->in_multi && !is_word(st, &q, "exec")) {
-        st->scanned += q.used;
+    if (st->in_multi && !is_word(a, q, "exec")) {
+        st->scanned += q->used;
         return OK;
     }
     if (st->in_multi) {
@@ -316,7 +365,7 @@ static enum err step(struct stream *st)
         st->in_multi = false;
         st->scanned = 0;
     } else {
-        apply_one(st, st->words.words + q.first, q.argc, q.raw);
+        apply_one(st, a->words.words + q->first, q->argc, q->raw, plan);
     }
     w->in_at = end;
     return OK;
@@ -381,7 +430,8 @@ enum err repl_stream_run(struct repl_wire *w)
     st.session.is_primary = st.session.authenticated = true;
     st.listed = clients_link_add(node_clients(r->node), w->fd, node_now(r->node));
     resp_init(&st.parser, UINT32_MAX);
-    st.parser.authenticated = true;
+    resp_init(&st.again, UINT32_MAX);
+    st.parser.authenticated = st.again.authenticated = true;
     if (!wal_selected(r->wal, &st.db))
         st.db = 0;
     atomic_store(&r->whole, true);
@@ -391,6 +441,8 @@ enum err repl_stream_run(struct repl_wire *w)
     session_fini(&st.session);
     executor_fini(&st.x);
     resp_fini(&st.parser);
+    resp_fini(&st.again);
+    resp_words_free(&st.ahead.words);
     resp_words_free(&st.words);
     free(st.requests);
     buf_free(&st.out);
