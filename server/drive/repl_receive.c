@@ -2,7 +2,7 @@
  * repl_receive.c - frames of a copy become files, and these the stage.
  *
  * (1) Every piece is checked before it is written, and comes at the very place where the last one ended.
- * (2) A file is on stable storage before the next one begins; so are all names before the files are placed.
+ * (2) All files and their names are on stable storage before they are placed; their bytes are on their way there from the beginning.
  * (3) What is served changes only with set_stage_commit, by the caller; until then a crash leaves the old data.
  * (4) A copy that would leave the disk less than disk-free-min is not begun.
  */
@@ -163,21 +163,6 @@ static enum err manifest(struct receive *v, struct slice payload, lsn_t lsn)
     return OK;
 }
 
-static enum err file_end(struct receive *v)
-{
-    int fd = v->fd;
-
-    v->fd = -1;
-    if (fdatasync(fd) != 0) {
-        close(fd);
-        return err_set(ERR_IO, "sync of a received file: %s", strerror(errno));
-    }
-    close(fd);
-    v->file++;
-    v->offset = v->written_back = 0;
-    return OK;
-}
-
 static enum err file_begin(struct receive *v)
 {
     char path[STORE_PATH_BYTES];
@@ -187,13 +172,20 @@ static enum err file_begin(struct receive *v)
     return v->fd < 0 ? err_set(ERR_IO, "%s: %s", path, strerror(errno)) : OK;
 }
 
-/* The disk shall not have all of a file to write when it is synced. */
+/* The disk shall not have everything to write at the end. */
 static void write_back(struct receive *v)
 {
-    if (v->offset - v->written_back < WRITE_BACK_BYTES)
-        return;
     (void)sync_file_range(v->fd, (off_t)v->written_back, (off_t)(v->offset - v->written_back), SYNC_FILE_RANGE_WRITE);
     v->written_back = v->offset;
+}
+
+static void file_end(struct receive *v)
+{
+    write_back(v);
+    close(v->fd);
+    v->fd = -1;
+    v->file++;
+    v->offset = v->written_back = 0;
 }
 
 static enum err chunk(struct receive *v, const struct copy_frame *f)
@@ -219,8 +211,11 @@ static enum err chunk(struct receive *v, const struct copy_frame *f)
     }
     atomic_store(&v->barren, 0);
     atomic_store_explicit(&v->repl->copy_bytes, v->have, memory_order_relaxed);
-    write_back(v);
-    return v->offset == v->file_bytes[v->file] ? file_end(v) : OK;
+    if (v->offset == v->file_bytes[v->file])
+        file_end(v);
+    else if (v->offset - v->written_back >= WRITE_BACK_BYTES)
+        write_back(v);
+    return OK;
 }
 
 static enum err take(struct receive *v, const struct copy_frame *f, lsn_t lsn)
@@ -279,15 +274,32 @@ static enum err take_all(struct receive *v, lsn_t lsn)
 
 /* ---- The whole ---- */
 
-static enum err place(struct receive *v)
+static enum err sync_files(struct receive *v)
 {
     struct vfs *vfs = vfs_posix();
-    enum err e = OK;
 
-    if (v->files > 0)
-        e = vfs->sync_dir(vfs->context, v->dir);
-    if (e == OK)
-        e = set_checkpoint_place(node_set(v->repl->node), &v->checkpoint, v->dir);
+    for (size_t i = 0; i < v->files; i++) {
+        char path[STORE_PATH_BYTES];
+        enum err e;
+        int file;
+
+        store_files_path(path, v->dir, i);
+        TRY(vfs->open(vfs->context, path, VFS_WRITE, &file));
+        e = vfs->sync(vfs->context, file);
+        vfs->close(vfs->context, file);
+        TRY(e);
+        if (keep_alive(v) == ERR_CLOSED) /* a link that broke is not needed any more: the stream goes on with the next */
+            return ERR_CLOSED;
+    }
+    return v->files > 0 ? vfs->sync_dir(vfs->context, v->dir) : OK;
+}
+
+static enum err place(struct receive *v)
+{
+    enum err e;
+
+    TRY(sync_files(v));
+    e = set_checkpoint_place(node_set(v->repl->node), &v->checkpoint, v->dir);
     if (e == OK)
         return OK;
     if (e != ERR_NO_SPACE)
