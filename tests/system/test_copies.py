@@ -164,7 +164,7 @@ def _():
     seed = seed_of(22)
     with Server() as primary, Server() as replica, Proxy(primary.port) as proxy:
         bulk(primary)
-        w = Writer(primary, seed)
+        w = Writer(primary, seed, flushes=False)
         w.start()
         proxy.cut_after = BULK * 400000
         attach(replica, proxy.port)
