@@ -76,12 +76,21 @@ class Cluster:
             return sorted((first, last, master[1], master[2].decode())
                           for first, last, master, *_ in c.must("CLUSTER", "SLOTS"))
 
+    def epochs(self, node):
+        """The configuration epochs of the masters with slots, as this node knows them."""
+        with node.connect() as c:
+            rows = [line.split(" ") for line in c.must("CLUSTER", "NODES").decode().splitlines()]
+        return sorted((row[0], row[6]) for row in rows if any(s[0] != "[" for s in row[8:]))
+
     def agree(self):
-        """Every node reports state ok and the same map."""
+        """
+        Every node reports state ok, the same map, and the same epochs: who moves a slot on while an older claim of it is
+        still on its way to somebody, may see the older one win.
+        """
         try:
             running = [n for n in self.nodes if n.process.poll() is None]
             states = [self.info(n)["cluster_state"] for n in running]
-            maps = [self.slot_map(n) for n in running]
+            maps = [(self.slot_map(n), self.epochs(n)) for n in running]
         except (OSError, ConnectionLost, AssertionError):
             return False
         return set(states) == {"ok"} and all(m == maps[0] for m in maps)
