@@ -243,7 +243,8 @@ static void output_give_back(struct conn *c)
     c->out_at = 0;
     if (c->out.data == NULL)
         return;
-    if (c->out.capacity <= 4 * OUTPUT_KEEP_BYTES && w->spares < SPARE_BUFFERS) {
+    if (c->out.capacity <= SPARE_BYTES_MAX - w->spare_bytes && w->spares < SPARE_BUFFERS) {
+        w->spare_bytes += c->out.capacity;
         w->spare[w->spares++] = c->out;
         c->out = (struct buf){0};
     } else if (c->out.capacity > OUTPUT_KEEP_BYTES) {
@@ -255,8 +256,10 @@ static void output_take(struct conn *c)
 {
     struct worker *w = c->worker;
 
-    if (c->out.data == NULL && w->spares > 0)
+    if (c->out.data == NULL && w->spares > 0) {
         c->out = w->spare[--w->spares];
+        w->spare_bytes -= c->out.capacity;
+    }
 }
 
 static ssize_t write_some(struct conn *c)

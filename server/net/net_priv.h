@@ -28,6 +28,7 @@ enum {
     OUTPUT_PAUSE_BYTES = 1 << 20,  /* beyond it a connection's further requests wait until the client reads */
     OUTPUT_KEEP_BYTES = 16 << 10,  /* larger output buffers are given back when empty */
     SPARE_BUFFERS = 64,
+    SPARE_BYTES_MAX = 2 << 20, /* of a worker's empty output buffers: large ones too, for growing one anew costs page faults */
     LOG_PENDING_BYTES = 16 << 20,  /* a long turn hands its log bytes over from time to time */
 };
 
@@ -164,6 +165,7 @@ struct worker {
     struct resp_request requests[BATCH_MAX];
     struct plan plans[BATCH_MAX];
     struct buf spare[SPARE_BUFFERS];
+    size_t spare_bytes; /* their capacities */
     size_t spares;
     size_t held_count;
 
