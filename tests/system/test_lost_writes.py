@@ -11,8 +11,7 @@ from harness.features import needs
 from harness.resp import Connection, ConnectionLost, plain, show
 from harness.runner import equal, test, true
 from harness.server import Server, redis, subject_is_redis, wait_until
-
-from test_failover import pairs, ready, role, six
+from harness.shards import pairs, ready, role, six
 
 
 class Gate:
@@ -234,8 +233,8 @@ def _():
             writers = [Writer(master.port, f"{tag}}}{{{turn}.{n}") for n in range(3)]
             for w in writers:
                 w.start()
-            time.sleep(0.3)
-            os.kill(replica.process.pid, signal.SIGSTOP)          # it does not read meanwhile
+            wait_until(lambda: all(len(w.acknowledged) > 10 for w in writers), 30, "everybody writes")
+            replica.pause()                                       # it does not read meanwhile
             time.sleep(0.2)
             with replica.connect() as r:
                 r.send("CLUSTER", "FAILOVER", "TAKEOVER")

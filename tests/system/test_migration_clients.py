@@ -57,7 +57,7 @@ def story_of_blocked(binary):
         move_keys(source, target)
         close_slot(c, source, target)
         said += [("BLPOP", answer(c, list_)), ("BLMOVE", answer(c, move)), ("BZPOPMIN", answer(c, pairs))]
-        equal(waiting(source), 1)
+        wait_until(lambda: waiting(source) == 1, 20, "those of the slot have gone")
         with target.connect() as t:
             t.must("RPUSH", "{foo}still", "1")
         said.append(("served by the new owner", answer(c, still)))

@@ -62,7 +62,7 @@ def cut_loop(policy, seed, partly=False, lose_seconds=None, **options):
             ledger.check(None if lose_seconds is None else when - lose_seconds)
         print(f"      {CUTS} cuts, {ledger.acknowledged} acknowledged, {ledger.missing} missing, "
               f"{ledger.extra} unanswered ones present")
-        true(ledger.acknowledged > 50 * CUTS, "the writers wrote too little to show anything")
+        true(ledger.acknowledged > 5 * CUTS, "the writers wrote too little to show anything")
         if lose_seconds is None:
             equal(ledger.missing, 0, "missing")
 
@@ -84,12 +84,12 @@ def _():
 
 @test("a power cut with appendfsync everysec loses at most the last seconds, and of each client only the newest", seconds=240)
 def _():
-    cut_loop("everysec", SEED + 3, lose_seconds=2.5)
+    cut_loop("everysec", SEED + 3, lose_seconds=5)
 
 
 @test("a power cut with appendfsync everysec and torn tails leaves a prefix of each client's writes", seconds=240)
 def _():
-    cut_loop("everysec", SEED + 4, partly=True, lose_seconds=2.5, maxmemory="32mb")
+    cut_loop("everysec", SEED + 4, partly=True, lose_seconds=5, maxmemory="32mb")
 
 
 @test("the power cut itself is real: with appendfsync no something is lost", seconds=120)

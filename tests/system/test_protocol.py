@@ -7,7 +7,7 @@ import time
 from harness.features import has, needs
 from harness.resp import Connection, encode, plain, show
 from harness.runner import equal, test, true
-from harness.server import Server, redis
+from harness.server import PATIENCE, Server, redis
 
 _servers = {}
 
@@ -19,8 +19,21 @@ def pair():
     return _servers["subject"], _servers["reference"]
 
 
-def conversation(server, data, seconds=0.25, pieces=None):
-    """What the server sends back to these bytes, and whether it then closes."""
+def converse(data, fits, servers, pieces=None):
+    """
+    What each server sends back to these bytes, until fits(answers); on a machine that stands still an answer may come late,
+    and what a server says before it closes may be lost with the connection, so it is tried again for a while.
+    """
+    end, seconds = time.monotonic() + PATIENCE, 0.25
+    while True:
+        answers = [conversation(s, data, seconds, pieces) for s in servers]
+        if fits(*answers) or time.monotonic() > end:
+            return answers
+        seconds = min(4.0, seconds * 2)
+
+
+def conversation(server, data, seconds, pieces=None):
+    """What the server sends back to these bytes until it is silent for so long, and whether it closes."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as s:
         for piece in pieces or [data]:
             s.sendall(piece)
@@ -73,10 +86,13 @@ def _register(name, data):
     @test(f"the answer to {name} is Redis'")
     def _():
         subject, reference = pair()
-        got, wanted = conversation(subject, data), conversation(reference, data)
         if data.startswith(b"HELLO"):
-            true(got[0].startswith(b"%7\r\n") and got[0].endswith(wanted[0][-6:]), f"got {got[0][-200:]!r}")
+            def fits(got, wanted):
+                return got[0].startswith(b"%7\r\n") and got[0].endswith(b"\r\n_\r\n%0\r\n") and wanted[0].endswith(got[0][-9:])
+            got, wanted = converse(data, fits, (subject, reference))
+            true(fits(got, wanted), f"got {got[0][-200:]!r}, Redis {wanted[0][-200:]!r}")
             return
+        got, wanted = converse(data, lambda got, wanted: got == wanted, (subject, reference))
         equal(got, wanted)
 
 
@@ -88,8 +104,9 @@ for _name, _data in CASES:
 def _():
     subject, _ = pair()
     data = encode(("SET", "slow", "va\r\nlue")) + encode(("GET", "slow")) + b"PING\r\n"
-    got, _ = conversation(subject, None, pieces=[data[i:i + 1] for i in range(len(data))])
-    equal(got, b"+OK\r\n$7\r\nva\r\nlue\r\n+PONG\r\n")
+    said = b"+OK\r\n$7\r\nva\r\nlue\r\n+PONG\r\n"
+    [(got, _)] = converse(None, lambda got: got[0] == said, (subject,), [data[i:i + 1] for i in range(len(data))])
+    equal(got, said)
 
 
 @test("a pipeline of 100,000 commands is answered in order")
@@ -121,7 +138,7 @@ def _():
         started = time.monotonic()
         for _ in range(200):
             c.must("PING")
-        true(time.monotonic() - started < 5, "the others waited")
+        true(time.monotonic() - started < 20, "the others waited")
         greedy.close()
 
 
@@ -210,7 +227,7 @@ def _():
         equal(show(a.command("RESTORE", "x", "0", a.must("DUMP", "hash")[:-1] + b"\0")),
               "-ERR DUMP payload version or checksum are wrong")
         a.must("RESTORE", "ttl", "100000", a.must("DUMP", "string"))
-        true(99000 < a.must("PTTL", "ttl") <= 100000, "RESTORE with a time to live")
+        true(50000 < a.must("PTTL", "ttl") <= 100000, "RESTORE with a time to live")
         equal(show(a.command("RESTORE", "ttl", "0", a.must("DUMP", "string"))), "-BUSYKEY Target key name already exists.")
 
 

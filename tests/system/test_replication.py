@@ -105,7 +105,10 @@ def write_for(server, seconds, seed):
     w = Writer(server, seed)
     w.start()
     time.sleep(seconds)
-    w.stop()
+    try:
+        wait_until(lambda: w.count > 100 or not w.is_alive(), 30, "something is written")
+    finally:
+        w.stop()
     true(w.count > 100, "something was written")
 
 
@@ -165,7 +168,7 @@ def _():
             wait_linked(replica)
             same_data(replica, primary)
         equal(primary.info("stats")["sync_full"], "1", "whole copies")
-        equal(primary.info("stats")["sync_partial_ok"], "3", "continuations")
+        true(int(primary.info("stats")["sync_partial_ok"]) >= 3, "continuations")
 
 
 @test("a Redis replica of a Cairn primary has the same data, through kill -9 of the primary", seconds=180)
@@ -184,7 +187,7 @@ def _():
             wait_linked(replica)
             same_data(replica, primary)
             equal(primary.info("stats")["sync_full"], "0", "whole copies")
-            equal(primary.info("stats")["sync_partial_ok"], "1", "continuations")
+            true(int(primary.info("stats")["sync_partial_ok"]) >= 1, "continuations")
 
 
 @test("a chain of Redis, Cairn, Cairn and Redis has one history and one offset", seconds=120)
@@ -207,11 +210,16 @@ def _():
 def _():
     needs("replication")
     seed = seed_of(5)
-    with Server() as first, Server() as second, Server() as third:
+    quiet = {"repl_ping_replica_period": 3600}   # a PING in the wrong moment is a write on another branch
+    with Server(**quiet) as first, Server(**quiet) as second, Server(**quiet) as third:
         a_pair(first, second, seed)
+        with first.connect() as c:                # nor does anything expire from here on
+            for db in DATABASES:
+                c.must("SELECT", db)
+                for key in dump.scan_all(c):
+                    c.must("PERSIST", key)
         follow(third, first)
-        wait_caught_up(third, first)
-        wait_caught_up(second, first)
+        wait_until(lambda: offset(first) == offset(second) == offset(third), 60, "all have every byte")
         old = first.info("replication")
         with second.connect() as c:
             c.must("REPLICAOF", "NO", "ONE")
@@ -260,17 +268,15 @@ def _():
             for i in range(100):
                 c.pipeline([("SET", f"k:{i}:{j}", "x" * 500) for j in range(500)])
         with replica.connect() as c:
-            c.must("REPLICAOF", "127.0.0.1", primary.port)
-            seen = 0
+            words = [("REPLICAOF", "127.0.0.1", primary.port), ("DBSIZE",), ("GET", "old")]
+            equal([plain(r) for r in c.pipeline(words)], [b"OK", 1, b"data"], "the old data after REPLICAOF")
             while replica.info("replication")["master_link_status"] != "up":
                 size = c.must("DBSIZE")
                 if size == 1:
-                    seen += 1
                     value = c.command("GET", "old")
                     true(plain(value) in (b"data", None), "the old value")
                 else:
                     true(size in (1, 50000), f"all or nothing, not {size} keys")
-            true(seen > 0, "the old data was seen during the copy")
             equal(c.must("DBSIZE"), 50000)
             equal(plain(c.command("GET", "old")), None)
         # A copy that breaks off: kill -9 of the replica in the middle of another one.
@@ -294,7 +300,7 @@ def _():
         wait_until(lambda: primary.info("replication").get("slave0", "").count("state=online"), 10, "an online replica")
         with primary.connect() as p, replica.connect() as r:
             p.must("SET", "a", 1)
-            equal(p.must("WAIT", 1, 2000), 1)
+            equal(p.must("WAIT", 1, 20000), 1)
             equal(plain(r.command("GET", "a")), b"1")
             equal(r.command("SET", "a", 2)[1], b"READONLY You can't write against a read only replica.")
             role = plain(p.command("ROLE"))
@@ -325,14 +331,20 @@ def _():
     with Server() as primary, Server() as replica:
         follow(replica, primary)
         with primary.connect() as p, replica.connect() as r:
-            p.must("SET", "soon", "v", "PX", 300)
-            equal(p.must("WAIT", 1, 2000), 1)
-            primary.process.send_signal(19)                      # SIGSTOP: it cannot delete the key
-            time.sleep(0.5)
-            equal(plain(r.command("GET", "soon")), None)
-            equal(r.must("EXISTS", "soon"), 0)
-            equal(r.must("DBSIZE"), 1)
-            primary.process.send_signal(18)                      # SIGCONT
+            for life in (500, 4000, 16000):       # the longer ones are for a machine that stands still in between
+                p.must("SET", "soon", "v", "PX", life)
+                equal(p.must("WAIT", 1, 20000), 1)
+                primary.pause()                   # it cannot delete the key
+                try:
+                    if r.must("DBSIZE") == 1:
+                        wait_until(lambda: plain(r.command("GET", "soon")) is None, 30, "the replica hides it")
+                        equal(r.must("EXISTS", "soon"), 0)
+                        equal(r.must("DBSIZE"), 1)
+                        break
+                finally:
+                    primary.resume()
+            else:
+                raise AssertionError("the key was gone before the primary stood still, three times")
             wait_until(lambda: r.must("DBSIZE") == 0, 10, "the primary's DEL")
 
 
@@ -388,7 +400,7 @@ def _():
         follow(replica, primary)
         wait_until(lambda: primary.info("replication").get("slave0", "").count("state=online"), 20, "an online replica")
         with primary.connect() as p, primary.connect() as other:
-            os.kill(replica.process.pid, signal.SIGSTOP)
+            replica.pause()
             try:
                 p.must("SET", "a", 1)
                 p.send("WAIT", 1, 0)
@@ -397,7 +409,7 @@ def _():
             finally:
                 os.kill(replica.process.pid, signal.SIGCONT)
             equal(p.read(), (":", 1))
-            equal(blocked(primary), 0)
+            wait_until(lambda: blocked(primary) == 0, 20, "nobody waits")
             p.send("WAIT", 5, 0)
             wait_until(lambda: blocked(primary) == 1, 20, "WAIT")
             other.must("REPLICAOF", "127.0.0.1", replica.port)
@@ -412,7 +424,7 @@ def _():
         follow(replica, primary)
         with replica.connect() as r, primary.connect() as p:
             p.must("SET", "a", 1)
-            p.must("WAIT", 1, 5000)
+            p.must("WAIT", 1, 30000)
             link, = [l for l in clients_of(r) if l["flags"] == "M"]
             equal([link["addr"], link["user"]], [f"127.0.0.1:{primary.port}", "(superuser)"])
             equal(len([l for l in clients_of(p) if l["flags"] == "S" and l["cmd"] == "replconf"]), 1)
@@ -421,7 +433,7 @@ def _():
             equal(r.must("CLIENT", "KILL", "TYPE", "master"), 1)
             wait_until(lambda: [l["id"] for l in clients_of(r) if l["flags"] == "M"] not in ([], [link["id"]]), 20, "another link")
             p.must("SET", "a", 2)
-            equal(p.must("WAIT", 1, 10000), 1)
+            equal(p.must("WAIT", 1, 30000), 1)
 
 
 @test("WAITAOF counts replicas that have the write on stable storage", seconds=60)
@@ -431,7 +443,7 @@ def _():
         follow(replica, primary)
         with primary.connect() as p:
             p.must("SET", "a", 1)
-            equal(plain(p.command("WAITAOF", 1, 1, 3000)), [1, 1])
+            equal(plain(p.command("WAITAOF", 1, 1, 30000)), [1, 1])
             equal(plain(p.command("WAITAOF", 0, 2, 50))[1], 1)
             p.must("CONFIG", "SET", "appendfsync", "no")
             equal(plain(p.pipeline([("SET", "a", 2), ("WAITAOF", 1, 0, 0)])[1])[0], 1, "the own disk")
@@ -446,7 +458,7 @@ def _():
             equal(c.command("FAILOVER", "TO", "127.0.0.1", 1)[1], b"ERR FAILOVER target HOST and PORT is not a replica.")
             equal(c.command("FAILOVER", "ABORT")[1], b"ERR No failover in progress.")
             c.must("SET", "before", 1)
-            c.must("FAILOVER", "TO", "127.0.0.1", second.port, "TIMEOUT", 10000)
+            c.must("FAILOVER", "TO", "127.0.0.1", second.port, "TIMEOUT", 60000)
         wait_until(lambda: second.info("replication")["role"] == "master", 10, "the new primary")
         wait_until(lambda: first.info("replication")["master_failover_state"] == "no-failover", 10, "the failover's end")
         wait_linked(first)
@@ -563,9 +575,11 @@ def _():
         replica.kill()
         write_mb(primary, 8, "a")
         time.sleep(2.5)                                     # the keeper looks each second
-        info = primary.info("replication")
-        true(int(info["repl_backlog_histlen"]) > 8 << 20, f"{info['repl_backlog_histlen']} bytes back")
-        true(int(info["repl_backlog_seconds"]) >= 2, f"{info['repl_backlog_seconds']} s back")
+
+        def far_back():
+            info = primary.info("replication")
+            return int(info["repl_backlog_histlen"]) > 8 << 20 and int(info["repl_backlog_seconds"]) >= 2
+        wait_until(far_back, 20, "8 MB and 2 s to continue from")
         replica.options["replicaof"] = ["127.0.0.1", primary.port]
         replica.start()
         wait_linked(replica)

@@ -5,9 +5,9 @@ from harness.resp import ConnectionLost
 from harness.server import REDIS_CLI, Server, wait_until
 
 
-def cli(*words, seconds=120, stdin=None, check=True):
-    """redis-cli's output; raises with it when the exit code is not 0 and check."""
-    done = subprocess.run([REDIS_CLI, *[str(w) for w in words]], capture_output=True, timeout=seconds, input=stdin)
+def cli(*words, seconds=240, stdin=None, check=True, before=()):
+    """redis-cli's output; raises with it when the exit code is not 0 and check. before: words in front, as of nsenter."""
+    done = subprocess.run([*before, REDIS_CLI, *[str(w) for w in words]], capture_output=True, timeout=seconds, input=stdin)
     text = (done.stdout + done.stderr).decode("utf-8", "replace")
     if check and done.returncode != 0:
         raise AssertionError(f"redis-cli {' '.join(str(w) for w in words)[:200]} ended with {done.returncode}:\n{text[-1500:]}")
@@ -19,9 +19,11 @@ def fields(text):
 
 
 class Cluster:
-    def __init__(self, count=3, binaries=None, create=True, replicas=0, **options):
-        self.nodes = [Server(cluster=True, binary=binaries[i] if binaries else None, **options) for i in range(count)]
-        self.create_it, self.replicas = create, replicas
+    def __init__(self, count=3, binaries=None, create=True, replicas=0, network=None, **options):
+        """network: the nodes live in its namespaces (harness.netns) instead of on loopback."""
+        self.nodes = network.servers(**options) if network else \
+            [Server(cluster=True, binary=binaries[i] if binaries else None, **options) for i in range(count)]
+        self.create_it, self.replicas, self.cli = create, replicas, network.cli if network else cli
 
     def __enter__(self):
         try:
@@ -39,7 +41,7 @@ class Cluster:
             node.__exit__()
 
     def create(self):
-        text = cli("--cluster", "create", *[n.address for n in self.nodes], "--cluster-replicas", self.replicas,
+        text = self.cli("--cluster", "create", *[n.address for n in self.nodes], "--cluster-replicas", self.replicas,
                    "--cluster-yes")
         if "[OK] All 16384 slots covered." not in text:
             raise AssertionError(text[-1500:])
@@ -97,6 +99,14 @@ class Cluster:
 
     def wait_ok(self, seconds=30):
         wait_until(self.agree, seconds, "cluster_state ok and one map on every node")
+
+    def owner_of(self, key):
+        with self.nodes[0].connect() as c:
+            return self.owner(c.must("CLUSTER", "KEYSLOT", key))
+
+    def tags_of(self, node, count=1):
+        """Names whose slots this node serves."""
+        return [t for t in (f"t{i}" for i in range(300)) if self.owner_of(t) is node][:count]
 
     def owner(self, slot):
         for first, last, port, _ in self.slot_map(self.nodes[0]):

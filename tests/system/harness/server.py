@@ -1,5 +1,6 @@
 """server.py - starts servers on loopback in folders of their own, and ends them by pid.
 
+CAIRN_PATIENCE is how many seconds what is waited for may take at least (60).
 CAIRN_SERVER names the program under test; it may be a redis-server, against which the tests themselves are proved.
 REDIS_SERVER names the real Redis that runs beside it. CAIRN_TEST_PORTS=FROM-TO bounds the ports that are used; of each
 port the one 10000 above is used too, as the cluster bus.
@@ -21,6 +22,8 @@ REDIS = os.environ.get("REDIS_SERVER", "redis-server")
 REDIS_CLI = os.environ.get("REDIS_CLI", "redis-cli")
 SUBJECT = os.environ.get("CAIRN_SERVER", os.path.join(ROOT, "build", "release", "cairn-server"))
 PORTS = [int(p) for p in os.environ.get("CAIRN_TEST_PORTS", "21800-21899").split("-")]
+
+PATIENCE = float(os.environ.get("CAIRN_PATIENCE", "60"))
 
 _running = set()
 _folders = set()
@@ -136,17 +139,25 @@ class Server:
 
     def start(self, seconds=30.0):
         """Returns itself when the server answers PING (and has loaded its data)."""
-        self.spawn()
-        self.wait_ready(seconds)
-        return self
+        for attempt in range(20):
+            self.spawn()
+            try:
+                self.wait_ready(seconds)
+                return self
+            except DidNotStart as e:          # a connection of somebody may have this port as its own for a while
+                if attempt == 19 or "address already in use" not in str(e).lower():
+                    raise
+                self.kill()
+                time.sleep(0.5)
 
     def wait_ready(self, seconds=30.0):
+        seconds = max(seconds, PATIENCE)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise DidNotStart(f"the server ended with {self.process.returncode}:\n{self.log_tail()}")
             try:
-                with Connection(self.port, timeout=5.0) as c:
+                with self.dial(timeout=5.0) as c:
                     kind, text = c.command("PING")
                     if kind == "+" or text.startswith((b"NOAUTH", b"MASTERDOWN", b"DENIED")):
                         return
@@ -155,8 +166,11 @@ class Server:
             time.sleep(0.01)
         raise DidNotStart(f"no answer after {seconds} s:\n{self.log_tail()}")
 
+    def dial(self, **options):
+        return Connection(self.port, **options)
+
     def connect(self, protocol=2, timeout=30.0):
-        return Connection(self.port, timeout=timeout, protocol=protocol, password=self.password)
+        return self.dial(timeout=timeout, protocol=protocol, password=self.password)
 
     def log_tail(self, lines=25):
         try:
@@ -168,7 +182,7 @@ class Server:
     # ---- Ending ----
 
     def wait_end(self, seconds=30.0):
-        code = self.process.wait(timeout=seconds)
+        code = self.process.wait(timeout=max(seconds, PATIENCE))
         _running.discard(self.process)
         return code
 
@@ -200,6 +214,23 @@ class Server:
     def __exit__(self, *_):
         self.kill()
         forget_folder(self.folder)
+
+    # ---- Standing still ----
+
+    def pause(self):
+        """SIGSTOP; returns when every thread stands still, which takes its time on a busy machine."""
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(self.stands_still, 30, "every thread stands still", 0.005)
+
+    def resume(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stands_still(self):
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
 
     # ---- Looking at the process ----
 
@@ -237,7 +268,11 @@ def redis(**options):
 
 
 def wait_until(condition, seconds=30.0, what="the condition", step=0.05):
-    """Polls until condition() is true and returns its value; says what did not come true otherwise."""
+    """
+    Polls until condition() is true and returns its value; says what did not come true otherwise. The limit ends a test that
+    hangs and measures nothing: it is never below PATIENCE seconds, for machines that stand still for a while.
+    """
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
         value = condition()
