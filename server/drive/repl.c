@@ -39,6 +39,13 @@ static enum err settings_read(void *context, struct config *c)
     return OK;
 }
 
+/* Its log is its primary's stream, byte for byte: there is no place in it for writes of its own (docs/decisions/0030). */
+static enum err read_only(void *context, struct config *c)
+{
+    (void)context;
+    return config_bool(c, "replica-read-only") ? OK : err_set(ERR_INVALID, "a replica cannot be written to");
+}
+
 static void settings_open(struct repl *r)
 {
     static const char *const names[] = {"repl-timeout", "repl-ping-replica-period", "min-replicas-to-write",
@@ -47,6 +54,9 @@ static void settings_open(struct repl *r)
     struct config *c = node_config(r->node);
 
     (void)settings_read(r, c);
+    config_on_change(c, "replica-read-only", read_only, r);
+    if (read_only(r, c) != OK)
+        log_event(LOG_WARNING, "replica-read-only no has no effect: %s", err_text());
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         config_on_change(c, names[i], settings_read, r);
 }

@@ -303,6 +303,10 @@ def _():
             equal(p.must("WAIT", 1, 20000), 1)
             equal(plain(r.command("GET", "a")), b"1")
             equal(r.command("SET", "a", 2)[1], b"READONLY You can't write against a read only replica.")
+            if not subject_is_redis():
+                refusal = r.command("CONFIG", "SET", "replica-read-only", "no")
+                true(refusal[0] == "-" and b"a replica cannot be written to" in refusal[1], str(refusal))
+                equal(plain(r.command("CONFIG", "GET", "replica-read-only")), [b"replica-read-only", b"yes"])
             role = plain(p.command("ROLE"))
             equal([role[0], role[2][0][:2]], [b"master", [b"127.0.0.1", str(replica.port).encode()]])
             role = plain(r.command("ROLE"))
