@@ -652,6 +652,37 @@ static struct slice text_finish(struct txn *t)
 }
 
 /*
+ * Local effects all stand at the end of their frame, and a count row holds a slot's changes through a position: all of a
+ * frame's or none. So the slot's first effect carries them, or replay would take the first and leave out the rest.
+ */
+static void deltas_join(struct journal_effect *effects, size_t count)
+{
+    enum { SEARCHED_MAX = 64 };
+    uint32_t *first = count > SEARCHED_MAX ? calloc(SLOTS, sizeof *first) : NULL; /* index + 1 */
+
+    check(first != NULL || count <= SEARCHED_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct journal_effect *e = &effects[i];
+        size_t k = 0;
+
+        if (e->slot >= SLOTS || (e->keys == 0 && e->expires == 0))
+            continue;
+        if (first != NULL && first[e->slot] == 0)
+            first[e->slot] = (uint32_t)i + 1;
+        if (first != NULL)
+            k = first[e->slot] - 1;
+        while (k < i && (effects[k].slot != e->slot || effects[k].db != e->db))
+            k++;
+        if (k == i)
+            continue;
+        effects[k].keys += e->keys;
+        effects[k].expires += e->expires;
+        e->keys = e->expires = 0;
+    }
+    free(first);
+}
+
+/*
  * The frame of a transaction that follows a primary: its bytes as they came. If they are what this transaction would have
  * written itself, as a stream of another Cairn node is, its effects are those of the stream; else the bytes are a MARK
  * and the effects are local. Returns whether they are local.
@@ -677,6 +708,7 @@ static bool stream_finish(struct txn *t, struct slice own, struct slice *text)
         at += e.bytes;
     }
     t->effect_count = kept;
+    deltas_join(t->effects, kept);
     (void)effect_add(t, 0);
     memmove(t->effects + 1, t->effects, kept * sizeof *t->effects);
     t->effects[0] = (struct journal_effect){.bytes = (uint32_t)t->stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK,

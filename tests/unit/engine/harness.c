@@ -20,6 +20,8 @@ struct harness_journal {
     struct journal journal;
     pthread_mutex_t lock;
     lsn_t tail, synced;
+    unsigned deltas; /* of the last frame's effects: how many change counts */
+    int keys;        /* and by how much in all */
     struct buf text, printed;
 };
 
@@ -35,6 +37,12 @@ static lsn_t append(void *context, const struct journal_effect *effects, size_t 
     }
     check(bytes == text.size);
     pthread_mutex_lock(&j->lock);
+    j->deltas = 0;
+    j->keys = 0;
+    for (size_t i = 0; i < count; i++) {
+        j->deltas += effects[i].keys != 0 || effects[i].expires != 0;
+        j->keys += effects[i].keys;
+    }
     base = j->tail;
     j->tail += bytes - local;
     buf_append_slice(&j->text, text);
@@ -62,6 +70,17 @@ static enum err sync_(void *context, lsn_t lsn)
         j->synced = lsn;
     pthread_mutex_unlock(&j->lock);
     return OK;
+}
+
+unsigned harness_deltas(struct harness *h, int *keys)
+{
+    unsigned deltas;
+
+    pthread_mutex_lock(&h->journal->lock);
+    deltas = h->journal->deltas;
+    *keys = h->journal->keys;
+    pthread_mutex_unlock(&h->journal->lock);
+    return deltas;
 }
 
 lsn_t harness_synced(struct harness *h)

@@ -49,6 +49,9 @@ void harness_abort(struct harness *h);
 const char *harness_text(struct harness *h);
 void harness_text_clear(struct harness *h);
 
+/* How many effects of the last frame change the counts of their slots, and the number of keys in all. */
+unsigned harness_deltas(struct harness *h, int *keys);
+
 /* How far the journal was asked to be durable. */
 lsn_t harness_synced(struct harness *h);
 

@@ -96,6 +96,35 @@ START_TEST(follow__counts_the_bytes_of_what_changes_nothing)
 }
 END_TEST
 
+START_TEST(follow__counts_a_slots_changes_once_in_a_frame_of_local_effects)
+{
+    const struct txn_options options = {.now_ms = h->now_ms, .may_wait = true, .follow = true};
+    slot_t slot = hash_slot(SLICE_LITERAL("a"));
+    struct obj *o = NULL;
+    lsn_t end = 0;
+    int keys = 0;
+
+    ck_assert_int_eq(txn_begin(h->txn, &slot, 1, &options), OK);
+    for (int i = 0; i < 3; i++) { /* there, gone, there, gone, there: all at one position */
+        ck_assert_int_eq(txn_write_or_create(h->txn, SLICE_LITERAL("a"), OBJ_STRING, &o, NULL), OK);
+        obj_value_set(o, SLICE_LITERAL("1"));
+        txn_changed(h->txn, o);
+        txn_command_end(h->txn, SLICE_LITERAL(SET_A), NULL, 0);
+        if (i == 2)
+            break;
+        ck_assert_int_eq(txn_write_or_create(h->txn, SLICE_LITERAL("a"), OBJ_STRING, &o, NULL), OK);
+        txn_delete(h->txn, o);
+        txn_command_end(h->txn, (struct slice){0}, NULL, 0);
+    }
+    txn_follow(h->txn, SLICE_LITERAL(COPY_A), 0);
+    ck_assert_int_eq(txn_commit(h->txn, &end), OK);
+    txn_end(h->txn);
+    ck_assert_uint_eq(set_keys(h->set, 0), 1);
+    ck_assert_uint_eq(harness_deltas(h, &keys), 1); /* replay applies what lies beyond the count row: once a position */
+    ck_assert_int_eq(keys, 1);
+}
+END_TEST
+
 START_TEST(follow__hides_expired_keys_and_keeps_them)
 {
     struct txn *t = harness_begin(h, "a", NULL);
@@ -200,6 +229,7 @@ int main(void)
     tcase_add_test(tests, follow__logs_an_effect_as_the_bytes_that_came);
     tcase_add_test(tests, follow__adds_local_effects_that_count_in_no_position);
     tcase_add_test(tests, follow__counts_the_bytes_of_what_changes_nothing);
+    tcase_add_test(tests, follow__counts_a_slots_changes_once_in_a_frame_of_local_effects);
     tcase_add_test(tests, follow__hides_expired_keys_and_keeps_them);
     tcase_add_test(tests, stage__is_not_seen_before_it_takes_the_place_of_the_data);
     tcase_add_test(tests, stage__can_be_emptied_and_filled_again);
