@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
+#include "engine/set/stage.h"
 #include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
 #include "server/drive/repl_receive.h"
@@ -206,6 +207,8 @@ enum err repl_open(struct node *n, bool lossless, struct repl **out)
     r->ship = ship_open(r);
     r->receive = receive_open(r);
     e = history_open(r, lossless);
+    if (e == OK)
+        e = set_stage_clear(node_set(n)); /* what a copy left that a crash has cut in two */
     if (e != OK) {
         repl_close(r);
         return e;
