@@ -126,14 +126,6 @@ void move_withdraw(struct move *v)
     move_free(v);
 }
 
-static const char *state_name(enum move_state state)
-{
-    static const char *const names[] = {"starting", "snapshot", "streaming", "handing-over", "confirming", "receiving",
-                                        "dropping", "success", "failed", "cancelled"};
-
-    return names[state];
-}
-
 void move_set_state(struct move *v, enum move_state state, const char *message)
 {
     struct moves *m = v->moves;
@@ -153,7 +145,7 @@ void move_set_state(struct move *v, enum move_state state, const char *message)
     pthread_mutex_unlock(&m->lock);
     log_event(state == MOVE_FAILED ? LOG_WARNING : LOG_NOTICE,
               "slot_migration name=%s operation=%s state=%s slots=%zu keys=%llu message=\"%s\"", v->name,
-              v->import ? "import" : "export", state_name(state), v->slot_count, (unsigned long long)atomic_load(&v->keys),
+              v->import ? "import" : "export", move_state_name(state), v->slot_count, (unsigned long long)atomic_load(&v->keys),
               v->message);
 }
 
@@ -200,145 +192,7 @@ void moves_note_flush(struct moves *m)
     pthread_mutex_unlock(&m->lock);
 }
 
-/* ---- What is told ---- */
-
-static void ranges_of(const uint8_t *bits, char separator, struct buf *out)
-{
-    bool any = false;
-
-    for (unsigned s = 0; s < SLOTS; s++) {
-        unsigned first = s;
-
-        if ((bits[s / 8] >> s % 8 & 1) == 0)
-            continue;
-        while (s + 1 < SLOTS && (bits[(s + 1) / 8] >> (s + 1) % 8 & 1) != 0)
-            s++;
-        if (any)
-            buf_append_byte(out, (uint8_t)separator);
-        any = true;
-        buf_append_format(out, "%u-%u", first, s);
-    }
-}
-
-void move_ranges(const struct move *v, char separator, struct buf *out)
-{
-    ranges_of(v->bits, separator, out);
-}
-
-bool moves_tell_replicas(struct moves *m, bool always)
-{
-    uint8_t bits[SLOTS / 8] = {0};
-    struct buf ranges = {0};
-    bool any = false, told;
-
-    pthread_mutex_lock(&m->lock);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        if (v->import && !move_ended(v->state)) {
-            any = true;
-            for (size_t i = 0; i < sizeof bits; i++)
-                bits[i] |= v->bits[i];
-        }
-    told = !any && !m->marked && !always;
-    m->marked_ms = node_now(m->node);
-    pthread_mutex_unlock(&m->lock);
-    if (told)
-        return true;
-    ranges_of(bits, ',', &ranges);
-    told = repl_tell_arriving(node_replication(m->node), buf_slice(&ranges));
-    buf_free(&ranges);
-    pthread_mutex_lock(&m->lock);
-    if (told)
-        m->marked = any;
-    pthread_mutex_unlock(&m->lock);
-    return told;
-}
-
-static void put_text(struct call *c, const char *name, const char *text)
-{
-    (void)reply_bulk_str(c, name);
-    (void)reply_bulk_str(c, text);
-}
-
-static void put_number(struct call *c, const char *name, int64_t value)
-{
-    (void)reply_bulk_str(c, name);
-    (void)reply_int(c, value);
-}
-
-/* -1: not known yet. */
-static int64_t eta_ms(const struct move *v, uint64_t spent_ms)
-{
-    uint64_t keys = atomic_load(&v->keys), total = atomic_load(&v->keys_total);
-
-    if (move_ended(v->state) || keys >= total)
-        return 0;
-    return keys > 0 ? (int64_t)((total - keys) * spent_ms / keys) : -1;
-}
-
-/* The first eleven are Valkey's, in its order; the others are ours. Under the list's lock. */
-static void put_job(struct call *c, struct move *v, msec_t now)
-{
-    uint64_t keys = atomic_load(&v->keys), total = atomic_load(&v->keys_total), bytes = atomic_load(&v->bytes);
-    msec_t spent = (move_ended(v->state) ? v->ended_ms : now) - v->created_ms;
-    struct buf ranges = {0};
-
-    if (spent < 1)
-        spent = 1;
-    move_ranges(v, ' ', &ranges);
-    (void)reply_map(c, 18);
-    put_text(c, "name", v->name);
-    put_text(c, "operation", v->import ? "IMPORT" : "EXPORT");
-    (void)reply_bulk_str(c, "slot_ranges");
-    (void)reply_bulk(c, buf_slice(&ranges));
-    put_text(c, "target_node", v->target);
-    put_text(c, "source_node", v->source);
-    put_number(c, "create_time", v->created_ms / 1000);
-    put_number(c, "last_update_time", v->updated_ms / 1000);
-    put_number(c, "last_ack_time", atomic_load(&v->acked_ms) / 1000);
-    put_text(c, "state", state_name(v->state));
-    put_text(c, "message", v->message);
-    put_number(c, "cow_size", 0);
-    put_number(c, "keys", (int64_t)keys);
-    put_number(c, "keys_total", (int64_t)total);
-    put_number(c, "bytes", (int64_t)bytes);
-    put_number(c, "bytes_per_sec", (int64_t)(bytes * 1000 / (uint64_t)spent));
-    put_number(c, "eta_ms", eta_ms(v, (uint64_t)spent));
-    put_number(c, "elapsed_ms", spent);
-    put_number(c, "pause_us", (int64_t)atomic_load(&v->pause_us));
-    buf_free(&ranges);
-}
-
-enum err moves_list(struct moves *m, struct call *c)
-{
-    msec_t now = node_now(m->node);
-    size_t count = 0;
-
-    pthread_mutex_lock(&m->lock);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        count++;
-    (void)reply_array(c, count);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        put_job(c, v, now);
-    pthread_mutex_unlock(&m->lock);
-    return OK;
-}
-
-enum err moves_cancel(struct moves *m, struct call *c)
-{
-    pthread_mutex_lock(&m->lock);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        if (!v->import && !move_ended(v->state))
-            atomic_store(&v->cancelled, true);
-    pthread_mutex_unlock(&m->lock);
-    return reply_ok(c);
-}
-
-enum err moves_sync(struct moves *m, struct call *c)
-{
-    return arrive_sync(m, c);
-}
-
-/* ---- Starting jobs ---- */
+/* ---- Starting and cancelling jobs ---- */
 
 struct check {
     const struct move *v;
@@ -458,6 +312,21 @@ enum err moves_migrate(struct moves *m, struct call *c)
     for (size_t i = 0; i < count; i++)
         move_free(jobs[i]);
     return e;
+}
+
+enum err moves_cancel(struct moves *m, struct call *c)
+{
+    pthread_mutex_lock(&m->lock);
+    for (struct move *v = m->list; v != NULL; v = v->next)
+        if (!v->import && !move_ended(v->state))
+            atomic_store(&v->cancelled, true);
+    pthread_mutex_unlock(&m->lock);
+    return reply_ok(c);
+}
+
+enum err moves_sync(struct moves *m, struct call *c)
+{
+    return arrive_sync(m, c);
 }
 
 /* ---- The keeper ---- */

@@ -100,6 +100,9 @@ void move_withdraw(struct move *v);
 void move_set_state(struct move *v, enum move_state state, const char *message);
 void move_step_delay(struct move *v);
 bool moves_stopping(struct moves *m);
+
+/* ---- move_tell.c ---- */
+const char *move_state_name(enum move_state state);
 /* Tells the replicas which slots are arriving now; always: also if nothing is. False: the log takes nothing now. */
 bool moves_tell_replicas(struct moves *m, bool always);
 /* "0-5 7" */
@@ -114,6 +117,8 @@ enum err arrive_sync(struct moves *m, struct call *c);
 void arrive_tick(struct moves *m, msec_t now_ms);
 
 /* ---- move_words.c: keys of a view as commands ---- */
+/* "0-5,7-7" or nothing; false: it is something else. Sets the bits of these slots; outside bytes. */
+bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
 struct set_view;
 struct set_view_key;
 void move_word(struct buf *out, struct slice word);

@@ -1,5 +1,5 @@
 /*
- * move_words.c - a key of a view as the commands that make it: SET, RPUSH, SADD, HSET, ZADD, APPEND, PEXPIREAT.
+ * move_words.c - a key of a view as the commands that make it: SET, RPUSH, SADD, HSET, ZADD, APPEND, PEXPIREAT; and slots as text.
  *
  * Commands and no dump: what the target's log then holds is one-key effects of bounded size, whatever the size of the value, as any
  * client's writes; its replicas may be Redis.
@@ -135,4 +135,31 @@ enum err move_words_key(struct set_view *view, const struct set_view_key *key, s
     if (e == OK && key->expire_ms != 0)
         expiry(out, key->name, key->expire_ms);
     return e;
+}
+
+/* ---- Slots as text ---- */
+
+static bool cut_number(struct slice *text, char end, int64_t *out)
+{
+    const uint8_t *at = memchr(text->data, end, text->size);
+    size_t size = at != NULL ? (size_t)(at - text->data) : text->size;
+
+    if (text->size == 0 || !num_parse_i64(slice_of(text->data, size), out) || *out < 0 || *out >= SLOTS)
+        return false;
+    size += at != NULL;
+    *text = slice_of(text->data + size, text->size - size);
+    return true;
+}
+
+bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8])
+{
+    int64_t a, b;
+
+    while (text.size > 0) {
+        if (!cut_number(&text, '-', &a) || !cut_number(&text, ',', &b))
+            return false;
+        for (int64_t s = a; s <= b; s++)
+            bits[s / 8] = (uint8_t)(bits[s / 8] | 1u << s % 8);
+    }
+    return true;
 }

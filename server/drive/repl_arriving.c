@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/num.h"
 #include "server/drive/move_priv.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
@@ -66,33 +65,15 @@ bool repl_tell_arriving(struct repl *r, struct slice ranges)
     return may;
 }
 
-static bool cut_number(struct slice *text, char end, int64_t *out)
-{
-    const uint8_t *at = memchr(text->data, end, text->size);
-    size_t size = at != NULL ? (size_t)(at - text->data) : text->size;
-
-    if (text->size == 0 || !num_parse_i64(slice_of(text->data, size), out) || *out < 0 || *out >= SLOTS)
-        return false;
-    size += at != NULL;
-    *text = slice_of(text->data + size, text->size - size);
-    return true;
-}
-
 void repl_note_ping(struct repl *r, struct slice message)
 {
     const size_t prefix = strlen(PREFIX);
     uint8_t bits[SLOTS / 8] = {0};
-    int64_t a, b;
 
     if (message.size < prefix || memcmp(message.data, PREFIX, prefix) != 0)
         return;
-    message = slice_of(message.data + prefix, message.size - prefix);
-    while (message.size > 0) {
-        if (!cut_number(&message, '-', &a) || !cut_number(&message, ',', &b))
-            return; /* not ours after all */
-        for (int64_t s = a; s <= b; s++)
-            bits[s / 8] = (uint8_t)(bits[s / 8] | 1u << s % 8);
-    }
+    if (!move_ranges_parse(slice_of(message.data + prefix, message.size - prefix), bits))
+        return; /* not ours after all */
     pthread_mutex_lock(&r->link_lock);
     memcpy(r->arriving, bits, sizeof bits);
     r->arriving_told = true;
