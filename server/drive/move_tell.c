@@ -98,7 +98,7 @@ static void put_job(struct call *c, struct move *v, msec_t now)
     if (spent < 1)
         spent = 1;
     move_ranges(v, ' ', &ranges);
-    (void)reply_map(c, 18);
+    (void)reply_map(c, 19);
     put_text(c, "name", v->name);
     put_text(c, "operation", v->import ? "IMPORT" : "EXPORT");
     (void)reply_bulk_str(c, "slot_ranges");
@@ -118,6 +118,7 @@ static void put_job(struct call *c, struct move *v, msec_t now)
     put_number(c, "eta_ms", eta_ms(v, (uint64_t)spent));
     put_number(c, "elapsed_ms", spent);
     put_number(c, "pause_us", (int64_t)atomic_load(&v->pause_us));
+    put_number(c, "view_pause_us", (int64_t)atomic_load(&v->view_pause_us));
     buf_free(&ranges);
 }
 
