@@ -391,7 +391,8 @@ def _():
             equal(c.must("WAIT", 1, 50), 0)
             stats = primary.info("commandstats")["cmdstat_wait"]
             calls, failed = (dict(f.split("=") for f in stats.split(","))[name] for name in ("calls", "failed_calls"))
-            equal([calls, failed], ["3", "1"], "calls that ended with an answer")
+            if not subject_is_redis():                        # Redis 7.0 also counts those that have gone
+                equal([calls, failed], ["3", "1"], "calls that ended with an answer")
             # Where nothing may block it answers at once.
             equal(c.pipeline([("MULTI",), ("WAIT", 1, 0), ("EXEC",)])[2][1], [(":", 0)])
             equal(c.command("WAIT", 1, -1)[1], b"ERR timeout is negative")
@@ -435,7 +436,9 @@ def _():
             listed = r.must("CLIENT", "LIST", "TYPE", "master").decode()
             equal(listed.count("flags=M"), 1)
             equal(r.must("CLIENT", "KILL", "TYPE", "master"), 1)
-            wait_until(lambda: [l["id"] for l in clients_of(r) if l["flags"] == "M"] not in ([], [link["id"]]), 20, "another link")
+            if not subject_is_redis():                        # which gives the next link the same id
+                wait_until(lambda: [l["id"] for l in clients_of(r) if l["flags"] == "M"] not in ([], [link["id"]]), 20,
+                           "another link")
             p.must("SET", "a", 2)
             equal(p.must("WAIT", 1, 30000), 1)
 
