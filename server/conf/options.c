@@ -245,7 +245,7 @@ const struct option option_table[] = {
     S("bgsave_cpulist", NULL, IMM | ACC, "", "accepted"),
     /* Cairn's own */
     I("workers", NULL, IMM, "0", 0, 256, "threads that execute commands; 0: the machine's cores less one"),
-    I("reader-threads", NULL, IMM, "32", 1, 256, "threads for commands that wait for the disk"),
+    I("reader-threads", NULL, IMM, "32", 2, 128, "threads for commands that wait for the disk"),
     M("wal-segment-bytes", NULL, IMM, "16mb", 65536, ANY, "size of a log segment"),
     M("wal-floor-bytes-max", NULL, IMM, "128mb", 65536, ANY, "log that a restart may have to replay"),
     M("wal-retention-bytes", NULL, 0, "256mb", 0, ANY, "log kept for replicas beyond that"),
