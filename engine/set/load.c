@@ -77,17 +77,22 @@ static void elements_charge(struct txn *t, struct elements *e)
     delta_pass_on(t, false);
 }
 
-void obj_drop_elements(struct set *s, struct obj *o)
+struct elements *obj_take_elements(struct set *s, struct obj *o)
 {
     struct elements *e = o->elements;
 
     if (e == NULL)
-        return;
+        return NULL;
     o->elements = NULL;
     atomic_fetch_sub_explicit(&s->bytes, (int64_t)e->charged, memory_order_relaxed);
     atomic_fetch_sub_explicit(&s->dirty_bytes, (int64_t)e->charged_dirty, memory_order_relaxed);
     e->charged = e->charged_dirty = 0;
-    elements_drop(e);
+    return e;
+}
+
+void obj_drop_elements(struct set *s, struct obj *o)
+{
+    elements_drop(obj_take_elements(s, o));
 }
 
 void obj_charge(struct txn *t, struct obj *o)

@@ -167,6 +167,8 @@ struct txn {
     size_t effect_count, effect_capacity, command_effects;
     struct garbage *garbage;  /* ids dropped by this transaction */
     size_t garbage_count, garbage_capacity;
+    struct elements **dropped; /* nobody's any more; freed when no slot is locked */
+    size_t dropped_count, dropped_capacity;
     struct buf text;          /* of the effects, behind room for MULTI */
     struct batch *batch;      /* rows not landed yet */
     struct buf row, row2;     /* scratch for keys of rows */
@@ -226,6 +228,7 @@ enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t h
                      enum store_tier tier, struct buf *scratch, struct obj **out);
 void obj_charge(struct txn *t, struct obj *o);
 void obj_drop_elements(struct set *s, struct obj *o); /* from memory only; accounts */
+struct elements *obj_take_elements(struct set *s, struct obj *o); /* the same, but they are the caller's, who drops them; or NULL */
 void obj_forget(struct set *s, struct slot *slot, struct obj *o); /* out of table and memory; accounts */
 void evict_some(struct txn *t);
 

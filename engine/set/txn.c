@@ -20,6 +20,7 @@ enum {
     MULTI_BYTES = 15, /* *1\r\n$5\r\nMULTI\r\n, kept free in front of the text */
     LOCK_SPINS = 200,
     STALL_MS_MAX = 200,
+    DROP_LATER_COUNT = 1000,
 };
 
 struct txn *txn_new(struct set *set, uint64_t seed)
@@ -64,6 +65,7 @@ void txn_free(struct txn *t)
     free(t->touched);
     free(t->effects);
     free(t->garbage);
+    free(t->dropped);
     free(t);
 }
 
@@ -143,6 +145,8 @@ void txn_end(struct txn *t)
     for (size_t i = t->slot_count; i-- > 0;)
         pthread_mutex_unlock(&t->set->locks[t->slots[i]]);
     t->slot_count = 0;
+    while (t->dropped_count > 0)
+        elements_drop(t->dropped[--t->dropped_count]);
     store_value_free(&t->value);
     if (batch_count(t->batch) > 0) /* an aborted command */
         batch_clear(t->batch);
@@ -460,13 +464,28 @@ enum err set_load_create(struct txn *t, struct slice key, enum obj_type type, st
     return OK;
 }
 
+/* Freeing many elements takes longer than the slot's other clients should wait. What flies is the writer's, who must know now. */
+static void drop_later(struct txn *t, struct elements *e)
+{
+    if (e == NULL || e->flying || e->count < DROP_LATER_COUNT) {
+        elements_drop(e);
+        return;
+    }
+    if (t->dropped_count == t->dropped_capacity) {
+        t->dropped_capacity = t->dropped_capacity != 0 ? t->dropped_capacity * 2 : 4;
+        t->dropped = realloc(t->dropped, t->dropped_capacity * sizeof *t->dropped);
+        check(t->dropped != NULL);
+    }
+    t->dropped[t->dropped_count++] = e;
+}
+
 static void drop_elements(struct txn *t, struct touched *entry)
 {
     struct obj *o = entry->o;
 
     if (o->form != OBJ_BIG)
         return;
-    obj_drop_elements(t->set, o);
+    drop_later(t, obj_take_elements(t->set, o));
     if (o->state & STATE_SURE)
         return; /* nothing of it has ever left */
     entry->through = true;

@@ -146,6 +146,7 @@ enum err txn_elements(struct txn *t, struct obj *o, uint32_t from_hash, struct t
 enum err txn_elements_all(struct txn *t, struct obj *o, struct txn_cursor *c) WARN_UNUSED;
 enum err txn_element_random(struct txn *t, struct obj *o, struct slice *name, struct slice *value) WARN_UNUSED;
 bool txn_in_memory(const struct obj *o); /* all elements of it */
+bool txn_is_large(const struct obj *o);  /* about a megabyte or more, as far as is known without reading it */
 /* From `index` on; reverse: from `index` downwards. */
 enum err txn_indexes(struct txn *t, struct obj *o, uint64_t index, bool reverse, struct txn_cursor *c) WARN_UNUSED;
 /* From (score, member) on, inclusive; reverse: downwards. For a whole walk use -inf and an empty member, or +inf and
@@ -161,6 +162,23 @@ enum err txn_score_rank(struct txn *t, struct obj *o, double score, struct slice
 
 enum err txn_cursor_next(struct txn_cursor *c) WARN_UNUSED;
 void txn_cursor_close(struct txn_cursor *c);
+
+/* ---- Objects that are in no table yet ---- */
+
+/*
+ * Building a large value takes long; this does it without any slot locked:
+ *
+ *     txn_begin(t, NULL, 0, &options);
+ *     o = txn_loose(t, key, type);        the types fill it in as an object that txn_create gave, but for strings
+ *     txn_loose_end(t);                   instead of txn_commit; then txn_end. o lies beside everything
+ *     ... txn_begin(t, &slot, ...);       o's value becomes that of an object that txn_create or txn_reset just gave:
+ *     txn_adopt(t, mine, o);              O(1); emits nothing
+ *     txn_loose_free(o);                  in any case
+ */
+struct obj *txn_loose(struct txn *t, struct slice key, enum obj_type type);
+void txn_loose_end(struct txn *t);
+void txn_adopt(struct txn *t, struct obj *o, struct obj *loose); /* both of one type */
+void txn_loose_free(struct obj *loose);                         /* accepts NULL */
 
 /* ---- What the executor (server/run) and replay use ---- */
 

@@ -5,13 +5,14 @@
 #include "engine/set/view.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "engine/key/record.h"
 #include "engine/set/set_priv.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-enum { PASSES_MAX = 16, QUIET_BYTES = 4 << 20 };
+enum { PASSES_MAX = 16, QUIET_BYTES = 4 << 20, KEY_PASSES_MAX = 8 };
 
 struct view_db {
     struct cursor *keys, *rows; /* NULL: the database is empty */
@@ -129,6 +130,80 @@ enum err set_view_open(struct set *s, struct set_view **out)
         set_view_close(v);
         return e;
     }
+    *out = v;
+    return OK;
+}
+
+/* ---- One key ---- */
+
+/* The slot is locked: the store has all of it. */
+static bool is_clean(const struct obj *o)
+{
+    return (o->state & (STATE_DIRTY | STATE_FLYING | STATE_HELD)) == 0 &&
+           (o->elements == NULL || (!o->elements->flying && o->elements->change_count == 0));
+}
+
+static enum err open_key_cursor(struct set *s, struct space *space, slot_t slot, struct slice name, struct cursor **out)
+{
+    struct buf lower = {0}, upper = {0};
+    enum err e;
+
+    row_key(&lower, slot, hash_name(name), name);
+    buf_append_slice(&upper, buf_slice(&lower));
+    buf_append_byte(&upper, 0); /* the next name there can be */
+    e = cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), out);
+    buf_free(&lower);
+    buf_free(&upper);
+    return e;
+}
+
+static enum err open_key(struct set *s, struct space *space, slot_t slot, struct slice name, struct view_db *db)
+{
+    const struct obj *o = table_find(&space->slots[slot].table, hash_name(name), name);
+
+    if (o != NULL && o->state & STATE_TOMB)
+        return ERR_NOT_FOUND;
+    if (o != NULL && !is_clean(o))
+        return ERR_BUSY;
+    db->key_count = 1;
+    db->slot_keys[slot] = 1;
+    TRY(open_key_cursor(s, space, slot, name, &db->keys));
+    return open_cursor(s, space, &db->rows);
+}
+
+enum err set_view_open_key(struct set *s, unsigned db, struct slice name, slot_t *slot_out, struct set_view **out)
+{
+    struct space *space = set_space(s, db);
+    struct set_view *v;
+    slot_t slot = hash_slot(name);
+    enum err e = ERR_BUSY;
+
+    if (space == NULL)
+        return ERR_NOT_FOUND;
+    v = calloc(1, sizeof *v);
+    check(v != NULL);
+    v->databases = 1;
+    v->dbs = calloc(1, sizeof *v->dbs);
+    check(v->dbs != NULL);
+    v->dbs->slot_keys = calloc(SLOTS, sizeof *v->dbs->slot_keys);
+    check(v->dbs->slot_keys != NULL);
+    v->done = true;
+    for (int i = 0; i < KEY_PASSES_MAX && e == ERR_BUSY; i++) {
+        pthread_mutex_lock(&s->locks[slot]);
+        e = open_key(s, space, slot, name, v->dbs);
+        pthread_mutex_unlock(&s->locks[slot]);
+        if (e == ERR_BUSY) {
+            enum err drained = writer_pass(s, false);
+
+            if (drained != OK)
+                e = drained;
+        }
+    }
+    if (e != OK) {
+        set_view_close(v);
+        return e;
+    }
+    *slot_out = slot;
     *out = v;
     return OK;
 }

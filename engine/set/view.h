@@ -29,6 +29,13 @@ struct set;
 struct set_view;
 
 enum err set_view_open(struct set *s, struct set_view **out) WARN_UNUSED;
+
+/*
+ * A view of one key, whose slot *slot tells, as database 0 of it: drains until the store has all of the key, then locks its slot for
+ * as long as two cursors take. The caller sees to it that nobody changes the key until then. ERR_NOT_FOUND: there is no such key;
+ * ERR_BUSY: it was changed again and again.
+ */
+enum err set_view_open_key(struct set *s, unsigned db, struct slice name, slot_t *slot, struct set_view **out) WARN_UNUSED;
 void set_view_close(struct set_view *v); /* accepts NULL */
 
 /* The view holds exactly the frames up to here. */

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "engine/key/row.h"
 
-enum { RANDOM_TRIES = 400 };
+enum { RANDOM_TRIES = 400, LARGE_BYTES = 1 << 20, LARGE_COUNT = 5000 };
 
 enum { WALK_NAMES, WALK_INDEXES, WALK_SCORES, WALK_ALL, WALK_LIST };
 
@@ -108,6 +108,17 @@ enum err txn_scores(struct txn *t, struct obj *o, double score, struct slice mem
 bool txn_in_memory(const struct obj *o)
 {
     return o->form == OBJ_BIG && o->elements != NULL && o->elements->complete;
+}
+
+bool txn_is_large(const struct obj *o)
+{
+    const struct elements *e = o->elements;
+
+    if (o->form != OBJ_BIG)
+        return false;
+    if (o->type == OBJ_STRING)
+        return o->count >= LARGE_BYTES;
+    return (e != NULL && e->bytes >= LARGE_BYTES) || ((e == NULL || !e->complete) && o->count >= LARGE_COUNT);
 }
 
 enum err txn_elements_all(struct txn *t, struct obj *o, struct txn_cursor *c)

@@ -2,12 +2,20 @@
  * cmd_dump.c - a value out and in. A payload is checked as a whole before anything is changed: whatever a client sends
  * as one either becomes the key's value or leaves everything as it was.
  *
+ * A large payload is checked and, but for strings, built before its slot is locked (COMMAND_PREPARES): the slot's other keys wait
+ * only for as long as it takes to put it into its place and into the log.
+ *
  * Logged as RESTORE key time payload REPLACE ABSTTL, which gives the key its whole state whatever it was before.
  */
 #include "server/cmd/cmd_dump.h"
 
 #include "persistence/rdb/rdb_object.h"
 #include "server/cmd/args.h"
+#include "server/run/execute.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
 
 enum { PAYLOAD_QUICK = 64 << 10 }; /* bytes that are checked and built in well under a millisecond */
 
@@ -65,16 +73,80 @@ static enum err expiry_parse(struct call *c, bool absolute, msec_t *out)
     return OK;
 }
 
+/* ---- Before the slot is locked ---- */
+
+struct restore_prepared {
+    struct prepared base;
+    struct slice payload; /* which one this is about */
+    enum err verified, checked;
+    struct obj *loose;    /* the value; NULL: it is built in place */
+};
+
+static void prepared_free(struct prepared *base)
+{
+    struct restore_prepared *p = (struct restore_prepared *)base;
+
+    txn_loose_free(p->loose);
+    free(p);
+}
+
+static void build_loose(struct call *c, struct restore_prepared *p, enum obj_type type)
+{
+    const struct txn_options options = {.now_ms = c->executor->now_ms, .db = c->session->db, .may_wait = true};
+    struct txn *t = c->executor->txn;
+
+    if (txn_begin(t, NULL, 0, &options) != OK)
+        return;
+    p->loose = txn_loose(t, c->argv[1], type);
+    if (rdb_payload_apply(t, p->loose, p->payload) != OK) {
+        txn_loose_free(p->loose);
+        p->loose = NULL;
+        err_clear();
+    }
+    txn_loose_end(t);
+    txn_end(t);
+}
+
+static enum err restore_prepare(struct call *c)
+{
+    struct restore_prepared *p;
+    enum obj_type type;
+    uint64_t count;
+
+    if (c->argv[3].size <= PAYLOAD_QUICK)
+        return OK;
+    p = calloc(1, sizeof *p);
+    check(p != NULL);
+    *p = (struct restore_prepared){.base.free = prepared_free, .payload = c->argv[3]};
+    c->executor->prepared = &p->base;
+    p->verified = rdb_payload_verify(p->payload);
+    p->checked = p->verified == OK ? rdb_payload_check(p->payload, &count) : ERR_INVALID;
+    if (p->checked == OK && rdb_payload_type(p->payload, &type) == OK && type != OBJ_STRING)
+        build_loose(c, p, type);
+    err_clear();
+    return OK;
+}
+
+static struct restore_prepared *prepared_of(const struct call *c)
+{
+    struct restore_prepared *p = c->executor != NULL ? (struct restore_prepared *)c->executor->prepared : NULL;
+
+    return p != NULL && p->payload.data == c->argv[3].data ? p : NULL;
+}
+
+/* ---- RESTORE ---- */
+
 static enum err payload_check(struct call *c)
 {
+    const struct restore_prepared *p = prepared_of(c);
     uint64_t count;
     enum err e;
 
-    if (c->argv[3].size > PAYLOAD_QUICK && !txn_may_wait(c->txn))
+    if (p == NULL && c->argv[3].size > PAYLOAD_QUICK && !txn_may_wait(c->txn))
         return ERR_COLD;
-    if (rdb_payload_verify(c->argv[3]) != OK)
+    if ((p != NULL ? p->verified : rdb_payload_verify(c->argv[3])) != OK)
         return reply_error(c, "ERR DUMP payload version or checksum are wrong");
-    e = rdb_payload_check(c->argv[3], &count);
+    e = p != NULL ? p->checked : rdb_payload_check(c->argv[3], &count);
     return e == OK ? OK : reply_error(c, "ERR Bad data format");
 }
 
@@ -97,11 +169,14 @@ static void log_restore(struct call *c, struct obj *o, msec_t expire_ms)
 static enum err restore(struct call *c) /* RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ n] */
 {
     struct restore_options options;
+    struct restore_prepared *p;
     enum obj_type type;
     struct obj *o = NULL;
     msec_t expire_ms = 0;
     enum err e;
 
+    if (c->txn == NULL)
+        return restore_prepare(c);
     TRY(options_parse(c, &options));
     e = txn_write(c->txn, c->argv[1], OBJ_ANY, &o);
     if (e == OK && !options.replace)
@@ -120,7 +195,11 @@ static enum err restore(struct call *c) /* RESTORE key ttl payload [REPLACE] [AB
         txn_reset(c->txn, o, type);
     else
         o = txn_create(c->txn, c->argv[1], type);
-    TRY(rdb_payload_apply(c->txn, o, c->argv[3]));
+    p = prepared_of(c);
+    if (p != NULL && p->loose != NULL)
+        txn_adopt(c->txn, o, p->loose);
+    else
+        TRY(rdb_payload_apply(c->txn, o, c->argv[3]));
     if (expire_ms != 0)
         txn_expire(c->txn, o, expire_ms);
     access_set(c, o, options.idle_s);
@@ -130,7 +209,7 @@ static enum err restore(struct call *c) /* RESTORE key ttl payload [REPLACE] [AB
 
 static const struct command_binding rows[] = {
     {"dump", dump, 0},
-    {"restore", restore, 0},
-    {"restore-asking", restore, 0},
+    {"restore", restore, COMMAND_PREPARES},
+    {"restore-asking", restore, COMMAND_PREPARES},
 };
 const struct command_table cmd_dump_table = COMMAND_TABLE(rows);

@@ -5,7 +5,8 @@
  * answered with nothing locked; the slots are locked again while what the target has acknowledged is deleted.
  *
  * (1) A key is deleted only after its own +OK, and is what was sent: nobody writes to a busy key (server/run/busy.h).
- * (2) Memory: one batch, that is, BATCH_BYTES or one large value.
+ * (2) Memory: one batch, that is, BATCH_BYTES and a value. A large one goes alone, and is read while it is sent: its slot is
+ *     locked for a moment (migrate_stream.h).
  * (3) Whatever happens, the marks go.
  */
 #include "server/cmd/cmd_migrate.h"
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "persistence/rdb/rdb_object.h"
 #include "server/cmd/args.h"
+#include "server/cmd/migrate_stream.h"
 #include "server/net/clients.h"
 #include "server/net/remote.h"
 #include "server/node_priv.h"
@@ -28,14 +30,12 @@
 enum {
     BATCH_BYTES = 1 << 20,
     BATCH_KEYS = 512,
-    HEAD_BYTES = 128, /* room for what stands around the key in front of a payload */
     BUSY_WAIT_MS = 1000,
     TIMEOUT_DEFAULT_MS = 1000,
 };
 
 struct item {
     struct slice key;
-    size_t from, to; /* its RESTORE in `out` */
     bool acknowledged;
 };
 
@@ -55,7 +55,10 @@ struct migrate {
     struct slice marked[BATCH_KEYS];
     slot_t slots[BATCH_KEYS];
     size_t item_count, marked_count;
-    struct buf out, head;
+    struct buf out, head, payload; /* all RESTOREs; what goes in front of them; scratch */
+    struct migrate_stream *large; /* the only item of the batch; NULL: there is none */
+    bool is_large;                /* the only item is to become one */
+    msec_t ttl;                   /* of it */
     char error[256]; /* the first one that the target replied; "": none */
     const char *trouble; /* which step failed; NULL: none */
     bool any;
@@ -140,35 +143,33 @@ static void put_word(struct buf *out, struct slice word)
     buf_append_str(out, "\r\n");
 }
 
-/* RESTORE for one key. The payload is written where it will be sent from, its head in front of it afterwards. */
+static const char *command_of(const struct migrate *m)
+{
+    return node_is_cluster(m->c->node) ? "RESTORE-ASKING" : "RESTORE";
+}
+
+static msec_t ttl_of(const struct migrate *m, const struct obj *o)
+{
+    msec_t now = txn_now(m->x->txn);
+
+    return o->expire_ms == 0 ? 0 : o->expire_ms > now ? o->expire_ms - now : 1;
+}
+
+/* RESTORE for one key, behind those before it: a batch goes out in one write. */
 static enum err put_restore(struct migrate *m, struct obj *o, struct slice key)
 {
-    const char *name = node_is_cluster(m->c->node) ? "RESTORE-ASKING" : "RESTORE";
-    size_t begin = m->out.size, room = key.size + HEAD_BYTES, payload;
-    msec_t ttl = 0, now = txn_now(m->x->txn);
-    struct buf *head = &m->head;
     char text[NUM_TEXT_MAX];
-    enum err e;
 
-    if (o->expire_ms != 0)
-        ttl = o->expire_ms > now ? o->expire_ms - now : 1;
-    (void)buf_reserve(&m->out, room);
-    m->out.size += room;
-    if ((e = rdb_object_dump(m->x->txn, o, true, &m->out)) != OK) {
-        m->out.size = begin;
-        return e;
-    }
-    payload = m->out.size - begin - room;
-    buf_clear(head);
-    buf_append_format(head, "*%d\r\n", m->replace ? 5 : 4);
-    put_word(head, slice_str(name));
-    put_word(head, key);
-    put_word(head, slice_of(text, num_format_i64(text, ttl)));
-    buf_append_format(head, "$%zu\r\n", payload);
-    check(head->size <= room);
-    memcpy(m->out.data + begin + room - head->size, head->data, head->size);
-    buf_append_str(&m->out, m->replace ? "\r\n$7\r\nREPLACE\r\n" : "\r\n");
-    m->items[m->item_count++] = (struct item){key, begin + room - head->size, m->out.size, false};
+    buf_clear(&m->payload);
+    TRY(rdb_object_dump(m->x->txn, o, true, &m->payload));
+    buf_append_format(&m->out, "*%d\r\n", m->replace ? 5 : 4);
+    put_word(&m->out, slice_str(command_of(m)));
+    put_word(&m->out, key);
+    put_word(&m->out, slice_of(text, num_format_i64(text, ttl_of(m, o))));
+    put_word(&m->out, buf_slice(&m->payload));
+    if (m->replace)
+        put_word(&m->out, SLICE_LITERAL("REPLACE"));
+    m->items[m->item_count++] = (struct item){key, false};
     return OK;
 }
 
@@ -194,10 +195,11 @@ static enum err gather(struct migrate *m)
 
     buf_clear(&m->out);
     m->item_count = 0;
+    m->is_large = false;
     if (most > BATCH_KEYS)
         most = BATCH_KEYS;
     TRY(lock(m, m->keys + m->next, most));
-    for (; most > 0 && m->out.size < BATCH_BYTES; most--, m->next++) {
+    for (; most > 0 && m->out.size < BATCH_BYTES && !m->is_large; most--, m->next++) {
         struct slice key = m->keys[m->next];
         struct obj *o = NULL;
 
@@ -206,7 +208,7 @@ static enum err gather(struct migrate *m)
             e = OK;
             continue;
         }
-        if (e != OK)
+        if (e != OK || (txn_is_large(o) && m->item_count > 0))
             break;
         if (!m->copy && !busy_mark(&n->busy, db, key)) {
             e = ERR_BUSY; /* by another MIGRATE, or named twice */
@@ -214,13 +216,46 @@ static enum err gather(struct migrate *m)
         }
         if (!m->copy)
             m->marked[m->marked_count++] = key;
-        if ((e = put_restore(m, o, key)) != OK)
+        if (txn_is_large(o)) {
+            m->is_large = true;
+            m->ttl = ttl_of(m, o);
+            m->items[m->item_count++] = (struct item){.key = key};
+        } else if ((e = put_restore(m, o, key)) != OK) {
             break;
+        }
     }
     execute_abandon(m->x);
     if (e == ERR_BUSY && m->item_count > 0)
         return OK;
     return e;
+}
+
+/* Whole in memory after all: a copy of a key that is written to all the time. */
+static enum err put_whole(struct migrate *m)
+{
+    struct item item = m->items[0];
+    struct obj *o = NULL;
+    enum err e;
+
+    buf_clear(&m->out);
+    m->item_count = 0;
+    TRY(lock(m, &item.key, 1));
+    if ((e = txn_peek(m->x->txn, item.key, &o)) == OK)
+        e = put_restore(m, o, item.key);
+    execute_abandon(m->x);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err open_large(struct migrate *m)
+{
+    enum err e = migrate_stream_open(m->c->node->set, m->c->session->db, m->items[0].key, &m->large);
+
+    if (e == ERR_BUSY)
+        return put_whole(m);
+    if (e != ERR_NOT_FOUND)
+        return e;
+    m->item_count = 0; /* its time has come since */
+    return OK;
 }
 
 /* Waits where another MIGRATE has the next key. */
@@ -239,7 +274,7 @@ static enum err gather_patiently(struct migrate *m)
         if (e == ERR_BUSY && busy_meets(&n->busy, m->c->session->db, m->keys + m->next, 1, &generation))
             (void)busy_wait(&n->busy, generation, BUSY_WAIT_MS);
     } while (e == ERR_BUSY || (e == OK && m->item_count == 0));
-    return e;
+    return e == OK && m->is_large ? open_large(m) : e;
 }
 
 /* ---- The target ---- */
@@ -268,9 +303,9 @@ static void put_greeting(struct migrate *m, const struct remote *to, size_t *lin
 static enum err send_batch(struct migrate *m, struct remote *to)
 {
     TRY(remote_write(to, buf_slice(&m->head), m->timeout_ms));
-    for (size_t i = 0; i < m->item_count; i++)
-        TRY(remote_write(to, slice_of(m->out.data + m->items[i].from, m->items[i].to - m->items[i].from), m->timeout_ms));
-    return OK;
+    if (m->large != NULL)
+        return migrate_stream_send(m->large, command_of(m), m->ttl, m->replace, to, m->timeout_ms);
+    return remote_write(to, buf_slice(&m->out), m->timeout_ms);
 }
 
 static bool is_error(struct migrate *m, struct slice line)
@@ -372,10 +407,16 @@ static enum err run(struct migrate *m)
             release(m);
             return e;
         }
-        if (m->item_count == 0)
-            break;
+        if (m->item_count == 0) {
+            release(m);
+            if (m->next == m->key_count)
+                break;
+            continue;
+        }
         m->any = true;
         transfer(m);
+        migrate_stream_close(m->large);
+        m->large = NULL;
         e = forget_acknowledged(m);
         release(m);
         TRY(e);
@@ -399,8 +440,10 @@ static enum err migrate(struct call *c)
     m->x = c->executor;
     e = run(m);
     check(m->marked_count == 0);
+    migrate_stream_close(m->large);
     buf_free(&m->out);
     buf_free(&m->head);
+    buf_free(&m->payload);
     free(m);
     return e;
 }

@@ -408,8 +408,27 @@ enum executed execute_hold(struct executor *x, uint64_t generation)
     return x->may_wait && busy_wait(&x->node->busy, generation, BUSY_WAIT_MS) ? EXECUTE_AWAY : EXECUTE_HELD;
 }
 
-static enum executed run_with_txn(struct executor *x, struct session *s, const struct plan *plan,
-                                  const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
+static void prepare(struct executor *x, struct session *s, const struct command *command, const struct slice *argv, size_t argc,
+                    struct buf *out)
+{
+    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
+    struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node,
+                     .scratch = &x->scratch, .executor = x};
+    size_t mark = out->size;
+
+    (void)!command->run(&c);
+    check(out->size == mark);
+}
+
+static void drop_prepared(struct executor *x)
+{
+    if (x->prepared != NULL)
+        x->prepared->free(x->prepared);
+    x->prepared = NULL;
+}
+
+static enum executed run_locked(struct executor *x, struct session *s, const struct plan *plan,
+                                const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
 {
     const struct command *command = plan->command;
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
@@ -465,6 +484,18 @@ static enum executed run_with_txn(struct executor *x, struct session *s, const s
     }
     if (__builtin_expect(waiting_any(x->node->waiting), 0) && result == EXECUTE_DONE && (command->flags & FACT_READONLY) == 0)
         waiting_serve(x->node->waiting, x, x->keys, x->key_count);
+    return result;
+}
+
+static enum executed run_with_txn(struct executor *x, struct session *s, const struct plan *plan,
+                                  const struct slice *argv, size_t argc, struct slice raw, struct buf *out)
+{
+    enum executed result;
+
+    if (__builtin_expect((plan->command->how & COMMAND_PREPARES) != 0, 0) && x->may_wait)
+        prepare(x, s, plan->command, argv, argc, out);
+    result = run_locked(x, s, plan, argv, argc, raw, out);
+    drop_prepared(x);
     return result;
 }
 

@@ -18,6 +18,10 @@
 
 struct stats_shard;
 
+struct prepared { /* the first member of what a command leaves */
+    void (*free)(struct prepared *p);
+};
+
 /* What a worker found out about a request before it executes it: see execute_plan. */
 struct plan {
     const struct command *command; /* NULL: unknown */
@@ -44,6 +48,7 @@ struct executor {
     size_t word_capacity;
     struct buf ready;    /* server/run/waiting.c: keys whose waiters are to be served */
     bool serving;
+    struct prepared *prepared; /* by the command that is about to run (COMMAND_PREPARES); NULL: nothing */
     bool held;           /* a command without a transaction met what it may not write now, and said ERR_BUSY */
 };
 
