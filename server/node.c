@@ -190,6 +190,12 @@ void node_set_route(struct node *n, node_gate *route, void *context)
     n->route_context = context;
 }
 
+void node_set_exec_guard(struct node *n, node_exec_guard *guard, void *context)
+{
+    n->exec_guard = guard;
+    n->exec_guard_context = context;
+}
+
 void node_set_permit(struct node *n, node_gate *permit, void *context)
 {
     n->permit = permit;

@@ -92,6 +92,10 @@ enum err gate_refuse(const struct gate *g, const char *format, ...) __attribute_
  */
 void node_set_route(struct node *n, node_gate *route, void *context);
 
+/* Called around an EXEC with CLUSTER commands, with no slot locked: between the two nothing else may change the cluster's state. */
+typedef void node_exec_guard(void *context, bool begin);
+void node_set_exec_guard(struct node *n, node_exec_guard *guard, void *context);
+
 /* Access control (NOPERM); NOAUTH was answered before. Called without locks, keys and slots not filled in. */
 void node_set_permit(struct node *n, node_gate *permit, void *context);
 

@@ -59,6 +59,8 @@ struct node {
     /* Hooks: set once */
     node_gate *route, *permit;
     void *route_context, *permit_context;
+    node_exec_guard *exec_guard;
+    void *exec_guard_context;
     struct node_admit_hook admit[NODE_HOOKS_MAX];
     struct node_end_hook session_end[NODE_HOOKS_MAX];
     struct node_tick_hook tick[NODE_HOOKS_MAX];

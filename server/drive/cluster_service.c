@@ -59,7 +59,7 @@ struct cluster_service {
 
     _Atomic msec_t writes_until_ms; /* monotonic; see cluster_writes_until */
 
-    pthread_mutex_t lock;
+    pthread_mutex_t lock;    /* recursive: EXEC holds it around its commands */
     struct cluster *core;    /* Under lock */
     struct buf unsaved;      /* Under lock: nodes.conf that may wait; empty: nothing waits */
     bool saves_next;         /* Under lock: this step ends with a save, a note is not needed */
@@ -296,6 +296,16 @@ static void on_event(void *context, const struct cluster_event *event)
         redirect_blocked(context);
 }
 
+static void guard_exec(void *context, bool begin)
+{
+    struct cluster_service *s = context;
+
+    if (begin)
+        pthread_mutex_lock(&s->lock);
+    else
+        pthread_mutex_unlock(&s->lock);
+}
+
 static void on_dropped(void *context, slot_t slot)
 {
     cluster_service_step(context, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1},
@@ -366,6 +376,16 @@ static enum err core_open(struct cluster_service *s, const struct cluster_servic
     return e;
 }
 
+static void init_lock(struct cluster_service *s)
+{
+    pthread_mutexattr_t recursive;
+
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&s->lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+}
+
 enum err cluster_service_open(const struct cluster_service_options *options, struct cluster_service **out)
 {
     struct cluster_service *s = calloc(1, sizeof *s);
@@ -387,7 +407,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
     s->monotonic_start_ms = clock_ms(CLOCK_MONOTONIC);
     atomic_init(&s->writes_until_ms, INT64_MAX);
     s->board = map_board_new();
-    pthread_mutex_init(&s->lock, NULL);
+    init_lock(s);
     for (unsigned db = 1; db < node_databases(s->node) && e == OK; db++)
         if (set_keys(node_set(s->node), db) > 0)
             e = err_set(ERR_INVALID, "database %u holds keys: a cluster node has database 0 only. Move them there, or "
@@ -405,6 +425,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
     s->moves = moves_new(s->node, s);
     publish(s);
     node_set_route(s->node, route_gate, s);
+    node_set_exec_guard(s->node, guard_exec, s);
     *out = s;
     return OK;
 }

@@ -158,7 +158,7 @@ static bool multi_writes(const struct multi *m)
     return false;
 }
 
-enum err transaction_exec(struct call *c)
+static enum err exec_now(struct call *c)
 {
     struct executor *x = c->executor;
     struct session *s = c->session;
@@ -217,4 +217,27 @@ enum err transaction_exec(struct call *c)
         waiting_serve(x->node->waiting, x, x->keys, x->key_count);
     multi_clear(m, true);
     return OK;
+}
+
+static bool changes_cluster(const struct multi *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (strncmp(m->commands[i].command->name, "cluster|", 8) == 0)
+            return true;
+    return false;
+}
+
+/* redis-cli --cluster fix takes a slot by DELSLOTS, ADDSLOTS, BUMPEPOCH: a claim of another node that came between them would undo it. */
+enum err transaction_exec(struct call *c)
+{
+    struct node *n = c->node;
+    bool guarded = n->exec_guard != NULL && c->executor->may_wait && changes_cluster(&c->session->multi);
+    enum err e;
+
+    if (guarded)
+        n->exec_guard(n->exec_guard_context, true);
+    e = exec_now(c);
+    if (guarded)
+        n->exec_guard(n->exec_guard_context, false);
+    return e;
 }
