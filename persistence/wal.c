@@ -427,8 +427,10 @@ lsn_t wal_tail(const struct wal *wal)
 
 void wal_on_written(struct wal *wal, wal_written_hook *hook, void *context)
 {
+    pthread_mutex_lock(&wal->write_lock); /* hook and context change together; afterwards the old hook does not run any more */
     wal->written_context = context;
     atomic_store_explicit(&wal->written_hook, hook, memory_order_release);
+    pthread_mutex_unlock(&wal->write_lock);
 }
 
 lsn_t wal_written(const struct wal *wal)

@@ -81,7 +81,7 @@ bool wal_selected(struct wal *wal, unsigned *db);
 
 /*
  * Told after `written` has moved, on the thread that wrote: it must be quick and take no lock of the log. For whoever
- * sends the log on. NULL: nobody. Set while nobody appends, or for good.
+ * sends the log on. NULL: nobody. The former hook does not run any more when this returns.
  */
 typedef void wal_written_hook(void *context);
 void wal_on_written(struct wal *wal, wal_written_hook *hook, void *context);
