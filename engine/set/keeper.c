@@ -10,6 +10,7 @@
 #include "engine/set/set_priv.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/key/row.h"
 
@@ -344,7 +345,6 @@ void *keeper_run(void *set)
 
     garbage_find(s);
     while (!s->stopping) {
-        struct timespec pause = {0, CYCLE_MS * 1000000};
         int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
 
         if (atomic_load(&s->expire_enabled) && !atomic_load(&s->following) &&
@@ -354,7 +354,7 @@ void *keeper_run(void *set)
         if (atomic_exchange(&s->garbage_wanted, false))
             garbage_find(s);
         reap_cycle(s, until_us);
-        nanosleep(&pause, NULL);
+        clock_nap_ms(CYCLE_MS);
     }
     return NULL;
 }

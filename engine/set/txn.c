@@ -9,12 +9,12 @@
 #include "engine/set/set_priv.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "engine/key/row.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     MULTI_BYTES = 15, /* *1\r\n$5\r\nMULTI\r\n, kept free in front of the text */
@@ -132,10 +132,8 @@ static void stall(struct txn *t)
         return;
     set_wake_writer(s);
     for (int i = 0; i < STALL_MS_MAX && atomic_load(&s->dirty_bytes) > limit ; i++) {
-        struct timespec pause = {0, 1000000};
-
         atomic_fetch_add_explicit(&s->stalls, 1, memory_order_relaxed);
-        nanosleep(&pause, NULL);
+        clock_nap_ms(1);
     }
 }
 

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/glob.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -34,14 +34,6 @@ enum { KEYS_PAGE = 1000, POPULATE_MAX = 100000000 };
 
 /* ---- Time, log, errors ---- */
 
-static void sleep_ms(int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    while (nanosleep(&t, &t) != 0)
-        ;
-}
-
 /* All clients wait, as if the server stood still; the bus and background work go on. */
 static enum err debug_sleep(struct call *c) /* DEBUG SLEEP seconds */
 {
@@ -53,7 +45,7 @@ static enum err debug_sleep(struct call *c) /* DEBUG SLEEP seconds */
         msec_t until = node_now(c->node) + (msec_t)(seconds * 1000);
 
         clients_pause(node_clients(c->node), CLIENT_PAUSE_ALL, until);
-        sleep_ms(until - node_now(c->node));
+        clock_nap_ms(until - node_now(c->node));
     }
     return reply_ok(c);
 }
@@ -132,7 +124,7 @@ static enum err debug_flush_store(struct call *c) /* DEBUG FLUSH-STORE: memtable
 {
     TRY(store_flush_begin(node_store(c->node)));
     while (!store_flush_done(node_store(c->node)))
-        sleep_ms(1);
+        clock_nap_ms(1);
     return reply_ok(c);
 }
 

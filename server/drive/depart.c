@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "engine/set/set.h"
@@ -35,13 +35,6 @@ enum {
     ROUNDS_MAX = 50,
     RETRY_MS = 200,
 };
-
-void depart_sleep(msec_t ms)
-{
-    const struct timespec t = {ms / 1000, ms % 1000 * 1000000};
-
-    nanosleep(&t, NULL);
-}
 
 static enum err wanted(struct depart *d)
 {
@@ -69,7 +62,7 @@ static enum err keep_rate(struct depart *d)
         due = (msec_t)(atomic_load(&d->v->bytes) * 1000 / ((uint64_t)most << 20));
         if (due <= spent)
             return OK;
-        depart_sleep(due - spent < 100 ? due - spent : 100);
+        clock_nap_ms(due - spent < 100 ? due - spent : 100);
     }
 }
 
@@ -242,7 +235,7 @@ static enum err establish(struct depart *d)
         if (e == OK || strncmp(answer, "-TRYAGAIN", 9) != 0 || node_now(d->node) > until)
             return e;
         TRY(wanted(d));
-        depart_sleep(RETRY_MS);
+        clock_nap_ms(RETRY_MS);
     }
 }
 

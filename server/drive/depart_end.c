@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cluster/report.h"
 #include "engine/set/set.h"
@@ -202,7 +203,7 @@ static enum verdict find_out(struct depart *d)
             take_back(d, &o);
             return NOT_CLAIMED;
         }
-        depart_sleep(RETRY_MS);
+        clock_nap_ms(RETRY_MS);
     }
 }
 
@@ -211,7 +212,7 @@ static void confirm(struct depart *d)
 {
     move_set_state(d->v, MOVE_CONFIRMING, NULL);
     while (owners(d).mine > 0 && !moves_stopping(d->m) && !node_is_replica(d->node))
-        depart_sleep(1);
+        clock_nap_ms(1);
 }
 
 enum err depart_hand_over(struct depart *d)

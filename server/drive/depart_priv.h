@@ -39,7 +39,6 @@ void request_add_slots(struct request *r, const struct move *v);
 void request_end(struct request *r, struct buf *out); /* appends it, and frees the words */
 
 /* ---- depart.c ---- */
-void depart_sleep(msec_t ms);
 /* A connection to the target, logged in. */
 enum err depart_dial(struct depart *d, msec_t timeout_ms, struct remote **to) WARN_UNUSED;
 /* Sends the request and takes the answer: OK for +..., ERR_PROTOCOL with text for an error. answer may be NULL. */

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "server/drive/cluster_service.h"
@@ -164,9 +165,7 @@ void move_step_delay(struct move *v)
     msec_t left = atomic_load(&v->moves->delay_ms);
 
     while (left > 0 && !moves_stopping(v->moves) && !atomic_load(&v->cancelled)) {
-        const struct timespec pause = {.tv_nsec = 10 * 1000000};
-
-        nanosleep(&pause, NULL);
+        clock_nap_ms(10);
         left -= 10;
     }
 }

@@ -5,8 +5,8 @@
  * whole copy knows it too. Only the cluster core acts on it, when this replica is promoted.
  */
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "server/drive/move_priv.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
@@ -28,15 +28,13 @@ static bool all_have(struct repl *r, lsn_t lsn)
 
 bool repl_all_have(struct repl *r, lsn_t lsn, msec_t deadline_ms)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_US * 1000};
-
     if (all_have(r, lsn))
         return true;
     repl_mark(r, SLICE_LITERAL("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n"));
     while (!all_have(r, lsn)) {
         if (node_now(r->node) >= deadline_ms || node_is_stopping(r->node))
             return false;
-        nanosleep(&pause, NULL);
+        clock_nap_us(LOOK_US);
     }
     return true;
 }

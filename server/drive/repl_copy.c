@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "engine/set/view.h"
@@ -43,13 +44,6 @@ struct copy {
 
 /* ---- Sending ---- */
 
-static void nap(void)
-{
-    struct timespec t = {0, 1000000};
-
-    nanosleep(&t, NULL);
-}
-
 bool repl_is_stopping(struct repl *r)
 {
     bool is;
@@ -68,7 +62,7 @@ void repl_wait_for_room(struct repl *r, struct client *client)
     while (client_is_open(client) && pending > REPL_COPY_PENDING_MAX && !repl_is_stopping(r)) {
         uint64_t now_pending;
 
-        nap();
+        clock_nap_ms(1);
         now_pending = client_output_bytes(client);
         if (now_pending != pending)
             since = node_now(r->node);

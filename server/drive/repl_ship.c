@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "server/drive/repl_held.h"
 #include "server/drive/repl_priv.h"
@@ -171,11 +172,10 @@ static void sending_ends(struct job *j)
 static void linger(struct job *j)
 {
     struct repl *r = j->ship->repl;
-    struct timespec t = {0, LINGER_MS * 1000000};
     bool over = false;
 
     while (!over && fit_to_go_on(j) == OK) {
-        nanosleep(&t, NULL);
+        clock_nap_ms(LINGER_MS);
         pthread_mutex_lock(&r->list_lock);
         over = j->replica->state == REPLICA_ONLINE || j->replica->gone;
         pthread_mutex_unlock(&r->list_lock);

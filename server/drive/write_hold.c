@@ -7,6 +7,7 @@
 #include "server/drive/write_hold.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "persistence/wal.h"
@@ -16,7 +17,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { STILL_MS = 2, STILL_TRIES_MAX = 1000 };
 
@@ -52,7 +52,6 @@ static void pass_all_slots(struct write_hold *h, struct txn *t)
 
 static void wait_until_still(struct write_hold *h)
 {
-    const struct timespec pause = {.tv_nsec = STILL_MS * 1000000};
     lsn_t last = 0;
 
     for (int i = 0; i < STILL_TRIES_MAX && atomic_load(&h->active); i++) {
@@ -61,7 +60,7 @@ static void wait_until_still(struct write_hold *h)
         if (i > 0 && tail == last)
             return;
         last = tail;
-        nanosleep(&pause, NULL);
+        clock_nap_ms(STILL_MS);
     }
 }
 
