@@ -1,85 +1,18 @@
 """Whole copies between Cairn nodes go by files: under writers, through broken links, altered bytes and kill -9, ten at a time."""
 import os
 import random
-import socket
 import threading
 import time
 
 from harness import dump
 from harness.features import needs
+from harness.proxy import Proxy
 from harness.resp import ConnectionLost, plain
 from harness.runner import equal, test, true
 from harness.server import Server, redis, wait_until
 from test_replication import DATABASES, Writer, follow, same_data, seed_of, wait_caught_up, wait_linked, write_for
 
 BULK = 60                                     # MB, for copies that shall take a while
-
-
-class Proxy:
-    """Between a replica and its primary: slows down, cuts, or alters what the primary sends."""
-
-    def __init__(self, port):
-        self.target, self.passed, self.links = port, 0, 0
-        self.cut_after = self.alter_at = None             # bytes of a link
-        self.rate = 0                                     # bytes a second; 0: any
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.open, self.lock = [], threading.Lock()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(("127.0.0.1", self.target), timeout=10)
-                far.settimeout(None)
-            except OSError:
-                near.close()
-                continue
-            with self.lock:
-                self.open += [near, far]
-            self.links += 1
-            threading.Thread(target=self.pump, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self.pump, args=(far, near, True), daemon=True).start()
-
-    def pump(self, source, sink, counted):
-        passed = 0
-        try:
-            while True:
-                data = bytearray(source.recv(65536))
-                if not data:
-                    break
-                if counted:
-                    if self.alter_at is not None and passed + len(data) > self.alter_at:
-                        data[max(0, self.alter_at - passed)] ^= 0x40
-                        self.alter_at = None
-                    if self.cut_after is not None and passed + len(data) > self.cut_after:
-                        self.cut_after = None
-                        break
-                    if self.rate:
-                        time.sleep(len(data) / self.rate)
-                    passed += len(data)
-                    self.passed += len(data)
-                sink.sendall(data)
-        except OSError:
-            pass
-        for s in (source, sink):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-        with self.lock:
-            for s in self.open:
-                s.close()
 
 
 def figure(server, name):

@@ -2,53 +2,16 @@
 import glob
 import os
 import signal
-import socket
 import threading
 import time
 
 from harness.cluster import fields
 from harness.features import needs
+from harness.proxy import Proxy
 from harness.resp import Connection, ConnectionLost, plain, show
 from harness.runner import equal, test, true
 from harness.server import Server, redis, subject_is_redis, wait_until
 from harness.shards import pairs, ready, role, six
-
-
-class Gate:
-    """A way to a server that can be shut: what comes then stays outside."""
-
-    def __init__(self, port):
-        self.target, self.shut, self.sockets = port, False, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-                far = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                return
-            self.sockets += [near, far]
-            for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
-
-    def carry(self, a, b):
-        try:
-            while True:
-                data = a.recv(65536)
-                while self.shut and data:
-                    time.sleep(0.05)
-                if not data:
-                    break
-                b.sendall(data)
-        except OSError:
-            pass
-
-    def close(self):
-        for s in [self.listener] + self.sockets:
-            s.close()
 
 
 def files(server):
@@ -82,8 +45,7 @@ def follow_through(replica, port):
 
 def split(primary, replica, write):
     """Replica has everything but what `write` does; primary is killed; replica leads."""
-    gate = Gate(primary.port)
-    try:
+    with Proxy(primary.port) as gate:
         follow_through(replica, gate.port)
         with primary.connect() as c:
             c.must("SET", "shared", 1)
@@ -96,8 +58,6 @@ def split(primary, replica, write):
         with replica.connect() as c:
             c.must("REPLICAOF", "NO", "ONE")
             c.must("SET", "new", "yes")
-    finally:
-        gate.close()
 
 
 def unshared(c):
