@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/words.h"
 #include "engine/key/row.h"
 
 #include <stdio.h>
@@ -541,36 +542,6 @@ void txn_expire(struct txn *t, struct obj *o, msec_t expire_ms)
 
 /* ---- Effects ---- */
 
-static void text_number(struct buf *out, char kind, size_t n)
-{
-    uint8_t *p = buf_reserve(out, 24);
-    char digits[20];
-    size_t at = sizeof digits, size;
-
-    do
-        digits[--at] = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    size = sizeof digits - at;
-    p[0] = (uint8_t)kind;
-    memcpy(p + 1, digits + at, size);
-    p[size + 1] = '\r';
-    p[size + 2] = '\n';
-    out->size += size + 3;
-}
-
-static size_t text_words(struct buf *out, const struct slice *words, size_t count)
-{
-    size_t before = out->size;
-
-    text_number(out, '*', count);
-    for (size_t i = 0; i < count; i++) {
-        text_number(out, '$', words[i].size);
-        buf_append_slice(out, words[i]);
-        buf_append(out, "\r\n", 2);
-    }
-    return out->size - before;
-}
-
 static struct journal_effect *effect_add(struct txn *t, size_t bytes)
 {
     struct journal_effect *e;
@@ -596,7 +567,7 @@ static void text_begin(struct txn *t, unsigned db)
         int n = snprintf(digits, sizeof digits, "%u", db % 100000);
         struct slice words[2] = {SLICE_LITERAL("SELECT"), slice_of(digits, (size_t)n)};
 
-        effect_add(t, text_words(&t->text, words, 2))->db = (uint16_t)db;
+        effect_add(t, words_append(&t->text, words, 2))->db = (uint16_t)db;
     }
 }
 
@@ -625,7 +596,7 @@ void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t 
 {
     (void)touch_record(t, o);
     text_begin(t, o->db);
-    effect_add(t, text_words(&t->text, words, word_count))->db = o->db;
+    effect_add(t, words_append(&t->text, words, word_count))->db = o->db;
     bind(t, o);
     t->command_effects++;
 }
@@ -637,7 +608,7 @@ void txn_command_end(struct txn *t, struct slice raw, const struct slice *words,
         text_begin(t, t->db);
         if (raw.size > 0)
             buf_append_slice(&t->text, raw);
-        effect_add(t, raw.size > 0 ? raw.size : text_words(&t->text, words, count_))->db = (uint16_t)t->db;
+        effect_add(t, raw.size > 0 ? raw.size : words_append(&t->text, words, count_))->db = (uint16_t)t->db;
         bind(t, NULL);
     }
     check(t->options.replay || t->unbound == t->touched_count); /* a change without an effect would be lost */

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "persistence/rdb/rdb_object.h"
 #include "server/cmd/args.h"
 #include "server/cmd/migrate_stream.h"
@@ -136,13 +137,6 @@ static enum err lock(struct migrate *m, const struct slice *keys, size_t count)
     return txn_begin(m->x->txn, m->slots, kept, &options);
 }
 
-static void put_word(struct buf *out, struct slice word)
-{
-    buf_append_format(out, "$%zu\r\n", word.size);
-    buf_append_slice(out, word);
-    buf_append_str(out, "\r\n");
-}
-
 static const char *command_of(const struct migrate *m)
 {
     return node_is_cluster(m->c->node) ? "RESTORE-ASKING" : "RESTORE";
@@ -158,17 +152,15 @@ static msec_t ttl_of(const struct migrate *m, const struct obj *o)
 /* RESTORE for one key, behind those before it: a batch goes out in one write. */
 static enum err put_restore(struct migrate *m, struct obj *o, struct slice key)
 {
-    char text[NUM_TEXT_MAX];
-
     buf_clear(&m->payload);
     TRY(rdb_object_dump(m->x->txn, o, true, &m->payload));
-    buf_append_format(&m->out, "*%d\r\n", m->replace ? 5 : 4);
-    put_word(&m->out, slice_str(command_of(m)));
-    put_word(&m->out, key);
-    put_word(&m->out, slice_of(text, num_format_i64(text, ttl_of(m, o))));
-    put_word(&m->out, buf_slice(&m->payload));
+    words_head(&m->out, m->replace ? 5 : 4);
+    words_add(&m->out, slice_str(command_of(m)));
+    words_add(&m->out, key);
+    words_add_number(&m->out, ttl_of(m, o));
+    words_add(&m->out, buf_slice(&m->payload));
     if (m->replace)
-        put_word(&m->out, SLICE_LITERAL("REPLACE"));
+        words_add(&m->out, SLICE_LITERAL("REPLACE"));
     m->items[m->item_count++] = (struct item){key, false};
     return OK;
 }
@@ -287,15 +279,14 @@ static void put_greeting(struct migrate *m, const struct remote *to, size_t *lin
     buf_clear(&m->head);
     *lines = 0;
     if (m->auth) {
-        buf_append_format(&m->head, "*%d\r\n$4\r\nAUTH\r\n", m->user.data != NULL ? 3 : 2);
         if (m->user.data != NULL)
-            put_word(&m->head, m->user);
-        put_word(&m->head, m->password);
+            WORDS(&m->head, SLICE_LITERAL("AUTH"), m->user, m->password);
+        else
+            WORDS(&m->head, SLICE_LITERAL("AUTH"), m->password);
         (*lines)++;
     }
     if (to->db != m->db) {
-        buf_append_str(&m->head, "*2\r\n$6\r\nSELECT\r\n");
-        put_word(&m->head, slice_of(text, num_format_i64(text, m->db)));
+        WORDS(&m->head, SLICE_LITERAL("SELECT"), slice_of(text, num_format_i64(text, m->db)));
         (*lines)++;
     }
 }

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
-#include "base/num.h"
+#include "base/words.h"
 #include "engine/set/view.h"
 #include "persistence/rdb/rdb.h"
 #include "persistence/rdb/rdb_save.h"
@@ -92,14 +92,14 @@ void migrate_stream_close(struct migrate_stream *s)
 
 static enum err send_head(struct migrate_stream *s, const char *command, msec_t ttl, bool replace, struct sink *sink)
 {
-    char number[NUM_TEXT_MAX];
-    size_t digits = num_format_i64(number, ttl);
     struct buf head = {0};
     enum err e;
 
-    buf_append_format(&head, "*%d\r\n$%zu\r\n%s\r\n$%zu\r\n", replace ? 5 : 4, strlen(command), command, s->key.size);
-    buf_append_slice(&head, s->key);
-    buf_append_format(&head, "\r\n$%zu\r\n%.*s\r\n$%llu\r\n", digits, (int)digits, number, (unsigned long long)s->bytes);
+    words_head(&head, replace ? 5 : 4);
+    words_add(&head, slice_str(command));
+    words_add(&head, s->key);
+    words_add_number(&head, ttl);
+    words_size(&head, s->bytes);
     e = push(sink, buf_slice(&head));
     buf_free(&head);
     return e;

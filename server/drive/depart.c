@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/words.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "engine/set/view.h"
@@ -22,6 +23,7 @@
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/depart_priv.h"
+#include "server/drive/login.h"
 #include "server/net/clients.h"
 #include "server/net/remote.h"
 #include "server/node_priv.h"
@@ -98,16 +100,6 @@ static enum err on_chunk(void *context, struct buf *out)
     return send_out(d);
 }
 
-static void words(struct buf *out, const struct slice *list, size_t count)
-{
-    buf_append_format(out, "*%zu\r\n", count);
-    for (size_t i = 0; i < count; i++)
-        move_word(out, list[i]);
-}
-#define WORDS(out, ...)                                  \
-    words((out), (const struct slice[]){__VA_ARGS__},    \
-          sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice))
-
 /* Sends what waits and takes the answer: OK for +..., ERR_PROTOCOL with text for an error. */
 enum err depart_ask(struct depart *d, struct remote *to, struct buf *request, msec_t timeout_ms, char answer[128])
 {
@@ -141,20 +133,9 @@ static bool find_address(struct depart *d)
 
 static enum err log_in(struct depart *d, struct remote *to)
 {
-    struct config *config = node_config(d->node);
-    struct buf user = {0}, password = {0}, request = {0};
-    const char *u = config_string(config, "masteruser", &user), *p = config_string(config, "masterauth", &password);
-    enum err e = OK;
+    struct buf request = {0};
+    enum err e = login_request(node_config(d->node), &request) ? depart_ask(d, to, &request, STEP_MS, NULL) : OK;
 
-    if (p[0] != '\0') {
-        if (u[0] != '\0')
-            WORDS(&request, SLICE_LITERAL("AUTH"), slice_str(u), slice_str(p));
-        else
-            WORDS(&request, SLICE_LITERAL("AUTH"), slice_str(p));
-        e = depart_ask(d, to, &request, STEP_MS, NULL);
-    }
-    buf_free(&user);
-    buf_free(&password);
     buf_free(&request);
     return e;
 }
@@ -175,7 +156,7 @@ enum err depart_dial(struct depart *d, msec_t timeout_ms, struct remote **to)
 
 void request_add(struct request *r, struct slice word)
 {
-    move_word(&r->words, word);
+    words_add(&r->words, word);
     r->count++;
 }
 
@@ -210,7 +191,7 @@ struct request request_begin(const char *what)
 
 void request_end(struct request *r, struct buf *out)
 {
-    buf_append_format(out, "*%zu\r\n", r->count);
+    words_head(out, r->count);
     buf_append_slice(out, buf_slice(&r->words));
     buf_free(&r->words);
 }

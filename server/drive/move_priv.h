@@ -121,7 +121,6 @@ void arrive_tick(struct moves *m, msec_t now_ms);
 bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
 struct set_view;
 struct set_view_key;
-void move_word(struct buf *out, struct slice word);
 /* Appends commands that make the key; a large one is handed to `flush` now and then. */
 typedef enum err move_flush(void *context, struct buf *out);
 enum err move_words_key(struct set_view *view, const struct set_view_key *key, struct buf *out, move_flush *flush,

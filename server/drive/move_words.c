@@ -7,55 +7,28 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/words.h"
 #include "engine/set/view.h"
 #include "persistence/rdb/rdb_save.h"
 #include "server/drive/move_priv.h"
 
-enum { PIECE_BYTES = 32 << 10, PIECE_ELEMENTS = 512, HEAD_ROOM = 96 };
-
-void move_word(struct buf *out, struct slice word)
-{
-    char head[HEAD_ROOM];
-    size_t n;
-
-    head[0] = '$';
-    n = 1 + num_format_u64(head + 1, word.size);
-    head[n++] = '\r';
-    head[n++] = '\n';
-    buf_append(out, head, n);
-    buf_append_slice(out, word);
-    buf_append(out, "\r\n", 2);
-}
-
-static void head(struct buf *out, size_t words)
-{
-    char text[HEAD_ROOM];
-    size_t n;
-
-    text[0] = '*';
-    n = 1 + num_format_u64(text + 1, words);
-    text[n++] = '\r';
-    text[n++] = '\n';
-    buf_append(out, text, n);
-}
+enum { PIECE_BYTES = 32 << 10, PIECE_ELEMENTS = 512 };
 
 static void expiry(struct buf *out, struct slice name, msec_t expire_ms)
 {
-    char text[NUM_TEXT_MAX];
-
-    head(out, 3);
-    move_word(out, SLICE_LITERAL("PEXPIREAT"));
-    move_word(out, name);
-    move_word(out, slice_of(text, num_format_i64(text, expire_ms)));
+    words_head(out, 3);
+    words_add(out, SLICE_LITERAL("PEXPIREAT"));
+    words_add(out, name);
+    words_add_number(out, expire_ms);
 }
 
 /* The words of one piece are in `piece`: `count` of them. */
 static enum err close_piece(struct buf *out, const char *command, struct slice name, struct buf *piece, size_t count,
                             move_flush *flush, void *context)
 {
-    head(out, 2 + count);
-    move_word(out, slice_str(command));
-    move_word(out, name);
+    words_head(out, 2 + count);
+    words_add(out, slice_str(command));
+    words_add(out, name);
     buf_append_slice(out, buf_slice(piece));
     buf_clear(piece);
     return out->size >= 8 * PIECE_BYTES ? flush(context, out) : OK;
@@ -67,15 +40,15 @@ static size_t add_element(struct buf *piece, enum obj_type type, const struct rd
 
     switch (type) {
     case OBJ_HASH:
-        move_word(piece, e->name);
-        move_word(piece, e->value);
+        words_add(piece, e->name);
+        words_add(piece, e->value);
         return 2;
     case OBJ_ZSET:
-        move_word(piece, slice_of(text, num_format_double(text, e->score)));
-        move_word(piece, e->name);
+        words_add(piece, slice_of(text, num_format_double(text, e->score)));
+        words_add(piece, e->name);
         return 2;
     default:
-        move_word(piece, e->name);
+        words_add(piece, e->name);
         return 1;
     }
 }
@@ -122,10 +95,7 @@ enum err move_words_key(struct set_view *view, const struct set_view_key *key, s
     enum err e = OK;
 
     if (key->type == OBJ_STRING && key->form == OBJ_PLAIN) {
-        head(out, 3);
-        move_word(out, SLICE_LITERAL("SET"));
-        move_word(out, key->name);
-        move_word(out, key->value);
+        WORDS(out, SLICE_LITERAL("SET"), key->name, key->value);
     } else if (command_of(key->type, true) == NULL) {
         return err_set(ERR_INVALID, "a value of type %d cannot be moved", key->type);
     } else {

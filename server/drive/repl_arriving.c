@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/words.h"
 #include "server/drive/move_priv.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
@@ -47,9 +48,7 @@ bool repl_tell_arriving(struct repl *r, struct slice ranges)
 
     buf_append_str(&message, PREFIX);
     buf_append_slice(&message, ranges);
-    buf_append_str(&text, "*2\r\n");
-    move_word(&text, SLICE_LITERAL("PING"));
-    move_word(&text, buf_slice(&message));
+    WORDS(&text, SLICE_LITERAL("PING"), buf_slice(&message));
     effect.bytes = (uint32_t)text.size;
     pthread_mutex_lock(&r->role_lock);
     may = !node_is_replica(r->node) && clients_paused(node_clients(r->node), node_now(r->node)) == CLIENT_PAUSE_NONE;

@@ -21,7 +21,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/words.h"
 #include "server/conf/config.h"
+#include "server/drive/login.h"
 #include "server/drive/repl_priv.h"
 #include "server/drive/repl_receive.h"
 #include "server/net/peer.h"
@@ -171,20 +173,6 @@ enum err repl_wire_line(struct repl_wire *w, struct slice *line)
 
 /* ---- Handshake ---- */
 
-static void words_append(struct buf *out, const char *const *words, size_t count)
-{
-    char head[32];
-
-    buf_append(out, head, (size_t)snprintf(head, sizeof head, "*%zu\r\n", count));
-    for (size_t i = 0; i < count; i++) {
-        buf_append(out, head, (size_t)snprintf(head, sizeof head, "$%zu\r\n", strlen(words[i])));
-        buf_append(out, words[i], strlen(words[i]));
-        buf_append(out, "\r\n", 2);
-    }
-}
-#define WORDS(out, ...) \
-    words_append((out), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
-
 static bool begins(struct slice line, const char *text)
 {
     return line.size >= strlen(text) && memcmp(line.data, text, strlen(text)) == 0;
@@ -211,25 +199,13 @@ static enum err refused(const char *what, struct slice line)
 
 static enum err log_in(struct repl_wire *w, struct buf *request)
 {
-    struct config *config = node_config(w->repl->node);
-    struct buf user = {0}, password = {0};
     struct slice line;
-    enum err e = OK;
+    enum err e;
 
-    config_string(config, "masteruser", &user);
-    config_string(config, "masterauth", &password);
-    if (password.size > 0 && password.data[0] != '\0') {
-        if (user.size > 0 && user.data[0] != '\0')
-            WORDS(request, "AUTH", (char *)user.data, (char *)password.data);
-        else
-            WORDS(request, "AUTH", (char *)password.data);
-        e = ask(w, request, &line);
-        if (e == OK && !begins(line, "+"))
-            e = refused("AUTH", line);
-    }
-    buf_free(&user);
-    buf_free(&password);
-    return e;
+    if (!login_request(node_config(w->repl->node), request))
+        return OK;
+    e = ask(w, request, &line);
+    return e == OK && !begins(line, "+") ? refused("AUTH", line) : e;
 }
 
 static bool takes_files(struct repl *r)
@@ -249,25 +225,25 @@ static enum err introduce(struct repl_wire *w, struct buf *request)
     enum err e;
 
     snprintf(port, sizeof port, "%d", announced != 0 ? (int)announced : own != 0 ? own : node_port(n));
-    WORDS(request, "REPLCONF", "listening-port", port);
+    WORDS_STR(request, "REPLCONF", "listening-port", port);
     e = ask(w, request, &line); /* an error is an older primary: it goes without */
     config_string(node_config(n), "replica-announce-ip", &ip);
     if (e == OK && ip.size > 0 && ip.data[0] != '\0') {
-        WORDS(request, "REPLCONF", "ip-address", (char *)ip.data);
+        WORDS_STR(request, "REPLCONF", "ip-address", (char *)ip.data);
         e = ask(w, request, &line);
     }
     buf_free(&ip);
     TRY(e);
     if (!takes_files(w->repl)) {
-        WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2");
+        WORDS_STR(request, "REPLCONF", "capa", "eof", "capa", "psync2");
         return ask(w, request, &line);
     }
-    WORDS(request, "REPLCONF", "capa", "eof", "capa", "psync2", "capa", COPY_CAPA); /* Redis knows it not, and says OK */
+    WORDS_STR(request, "REPLCONF", "capa", "eof", "capa", "psync2", "capa", COPY_CAPA); /* Redis knows it not, and says OK */
     TRY(ask(w, request, &line));
     if (!receive_place(w->repl->receive, &place))
         return OK;
     copy_place_format(&place, text);
-    WORDS(request, "REPLCONF", COPY_PLACE, text);
+    WORDS_STR(request, "REPLCONF", COPY_PLACE, text);
     return ask(w, request, &line);
 }
 
@@ -284,9 +260,9 @@ static enum err psync(struct repl_wire *w, struct buf *request, struct slice *li
     failover = r->failover_psync;
     pthread_mutex_unlock(&r->link_lock);
     if (failover)
-        WORDS(request, "PSYNC", h.replid, offset, "FAILOVER");
+        WORDS_STR(request, "PSYNC", h.replid, offset, "FAILOVER");
     else
-        WORDS(request, "PSYNC", h.replid, offset);
+        WORDS_STR(request, "PSYNC", h.replid, offset);
     TRY(ask(w, request, line));
     pthread_mutex_lock(&r->link_lock);
     r->failover_psync = false;
@@ -334,7 +310,7 @@ static enum err talk(struct repl_wire *w)
     enum err e;
 
     atomic_store(&r->link_state, REPL_LINK_HANDSHAKE);
-    WORDS(&request, "PING");
+    WORDS_STR(&request, "PING");
     e = ask(w, &request, &line);
     if (e == OK && !begins(line, "+") && !begins(line, "-NOAUTH") && !begins(line, "-NOPERM") &&
         !begins(line, "-ERR operation not permitted"))

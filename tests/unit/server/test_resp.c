@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/rng.h"
+#include "base/words.h"
 
 enum { BULK_MAX = 1 << 20 };
 
@@ -264,6 +265,33 @@ START_TEST(resp__a_hundred_thousand_words_in_small_pieces_are_scanned_once)
 }
 END_TEST
 
+START_TEST(resp__what_words_writes_is_canonical_and_reads_back)
+{
+    struct resp_request r;
+    struct buf request = {0};
+    char value[1001] = "";
+    size_t size;
+
+    memset(value, 'v', 1000);
+    words_head(&request, 3);
+    words_add(&request, SLICE_LITERAL("EXPIREAT"));
+    words_size(&request, 1000);
+    buf_append(&request, value, 1000);
+    buf_append_str(&request, "\r\n");
+    words_add_number(&request, INT64_MIN);
+    ck_assert_str_eq(parsed((char *)request.data, request.size, 7, &r) + 9 + 1000, "|-9223372036854775808");
+    ck_assert_uint_eq(r.raw.size, request.size);
+    buf_clear(&request);
+    size = WORDS(&request, SLICE_LITERAL("SET"), SLICE_LITERAL(""), SLICE_LITERAL("a\r\nb"));
+    ck_assert_uint_eq(size, request.size);
+    ck_assert_str_eq(parsed((char *)request.data, request.size, 1, &r), "SET||a\r\nb");
+    buf_clear(&request);
+    (void)WORDS_STR(&request, "PSYNC", "?", "-1");
+    ck_assert_str_eq(parsed((char *)request.data, request.size, 1, &r), "PSYNC|?|-1");
+    buf_free(&request);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("resp");
@@ -285,6 +313,7 @@ int main(void)
     tcase_add_test(tests, resp__wanted_tells_the_size_of_a_large_word);
     tcase_add_test(tests, resp__random_requests_survive_random_cuts);
     tcase_add_test(tests, resp__a_hundred_thousand_words_in_small_pieces_are_scanned_once);
+    tcase_add_test(tests, resp__what_words_writes_is_canonical_and_reads_back);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
