@@ -20,17 +20,9 @@ static bool is_named(const struct gate *g, const char *name)
     return strcmp(g->command->name, name) == 0;
 }
 
-/* EXEC counts as a write when it runs one. */
 static bool writes(const struct gate *g)
 {
-    const struct multi *multi = &g->session->multi;
-
-    if (!is_named(g, "exec"))
-        return (g->command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0;
-    for (size_t i = 0; i < multi->count; i++)
-        if (multi->commands[i].command->flags & FACT_WRITE)
-            return true;
-    return false;
+    return is_named(g, "exec") ? multi_may_write(&g->session->multi) : command_may_write(g->command);
 }
 
 /* How many of the distinct keys are not here. An expired key is missing, and stays where it is. */

@@ -393,11 +393,6 @@ enum err execute_expire(struct executor *x, unsigned db, struct slice key)
 /* A pool thread looks for a moment whether the key is free again: then the request need not go back to its worker. */
 enum { BUSY_WAIT_MS = 5 };
 
-static bool may_write(const struct command *command)
-{
-    return (command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0;
-}
-
 bool execute_meets_busy(struct executor *x, const struct session *s, unsigned db, uint64_t *generation)
 {
     return busy_any(&x->node->busy) && !s->is_primary && busy_meets(&x->node->busy, db, x->keys, x->key_count, generation);
@@ -463,7 +458,7 @@ static enum executed run_locked(struct executor *x, struct session *s, const str
         rejected(x, s, command, &reply);
         return EXECUTE_DONE;
     }
-    if (busy_any(&x->node->busy) && may_write(command) && execute_meets_busy(x, s, s->db, &generation)) {
+    if (busy_any(&x->node->busy) && command_may_write(command) && execute_meets_busy(x, s, s->db, &generation)) {
         execute_abandon(x);
         return execute_hold(x, generation);
     }
@@ -569,8 +564,6 @@ static enum executed queue(struct executor *x, struct session *s, const struct c
 /* CLIENT PAUSE holds back what may write, or everything; replicas and our own work go on. */
 static bool held(struct executor *x, const struct session *s, const struct command *command)
 {
-    unsigned writes = FACT_WRITE | FACT_MAY_REPLICATE;
-
     if (s->client == NULL || s->is_replica || s->is_primary || s->waiter != NULL || strcmp(command->name, "client|unpause") == 0)
         return false;
     switch (clients_paused(x->node->clients, x->now_ms)) {
@@ -579,13 +572,9 @@ static bool held(struct executor *x, const struct session *s, const struct comma
     case CLIENT_PAUSE_ALL:
         return true;
     case CLIENT_PAUSE_WRITE:
-        if ((command->flags & writes) != 0 && !s->multi.open)
-            return true;
         if (strcmp(command->name, "exec") == 0)
-            for (size_t i = 0; i < s->multi.count; i++)
-                if ((s->multi.commands[i].command->flags & writes) != 0)
-                    return true;
-        return false;
+            return multi_may_write(&s->multi);
+        return command_may_write(command) && !s->multi.open;
     }
     return false;
 }

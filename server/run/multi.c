@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "engine/set/txn.h"
+#include "server/run/registry.h"
 
 static void *grown(void *array, size_t *capacity, size_t need, size_t item_bytes)
 {
@@ -134,4 +135,12 @@ enum err multi_touched(const struct multi *m, struct txn *t, bool *touched)
     }
     txn_select(t, db);
     return e;
+}
+
+bool multi_may_write(const struct multi *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (command_may_write(m->commands[i].command))
+            return true;
+    return false;
 }

@@ -49,6 +49,9 @@ void multi_fini(struct multi *m);
 /* Copies the request. raw may be empty. */
 void multi_queue(struct multi *m, const struct command *command, const struct slice *argv, size_t argc, struct slice raw);
 
+/* Does EXEC count as a write? It does when one of its commands may write. */
+bool multi_may_write(const struct multi *m);
+
 /* The words of the i-th command into argv (room for its argc); borrowed from the queue until it changes. */
 void multi_words(const struct multi *m, size_t i, struct slice *argv);
 struct slice multi_raw(const struct multi *m, size_t i);

@@ -24,6 +24,12 @@ struct command {
     size_t subcommand_count;
 };
 
+/* May it change data, or what goes to replicas? */
+static inline bool command_may_write(const struct command *command)
+{
+    return (command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0;
+}
+
 struct registry;
 
 /* ERR_INVALID, with a text, if a row has no facts or a name stands twice. Tables are borrowed for good. */

@@ -150,14 +150,6 @@ static enum err run_queue(struct executor *x, struct call *c, struct multi *m)
     return OK;
 }
 
-static bool multi_writes(const struct multi *m)
-{
-    for (size_t i = 0; i < m->count; i++)
-        if ((m->commands[i].command->flags & (FACT_WRITE | FACT_MAY_REPLICATE)) != 0)
-            return true;
-    return false;
-}
-
 static enum err exec_now(struct call *c)
 {
     struct executor *x = c->executor;
@@ -197,7 +189,7 @@ static enum err exec_now(struct call *c)
             multi_clear(m, true);
         return e;
     }
-    if (busy_any(&x->node->busy) && multi_writes(m) && execute_meets_busy(x, s, s->db, &generation)) {
+    if (busy_any(&x->node->busy) && multi_may_write(m) && execute_meets_busy(x, s, s->db, &generation)) {
         execute_abandon(x);
         x->held = execute_hold(x, generation) == EXECUTE_HELD;
         return ERR_BUSY;
