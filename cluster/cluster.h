@@ -69,6 +69,12 @@ struct cluster_config {
 
 void cluster_config_default(struct cluster_config *config);
 
+/* Of a node's two ports (0: none, or not known), the one to tell a client that speaks TLS or does not. */
+static inline uint16_t cluster_client_port(bool tls, uint16_t port, uint16_t tls_port)
+{
+    return (tls && tls_port != 0) || port == 0 ? tls_port : port;
+}
+
 /* How the core asks about data. The answers may be a moment old; they are used for refusals and for SLOT_LOST only. */
 struct cluster_keys {
     uint64_t (*count)(void *context, slot_t slot); /* keys in the slot; NULL: no keys anywhere */

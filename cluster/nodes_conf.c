@@ -62,7 +62,7 @@ static void print_slots(const struct cluster *c, const struct node *n, struct bu
 
 void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool aux, bool tls, struct buf *out)
 {
-    uint16_t port = aux ? node_base_port(c, n) : tls ? n->tls_port : n->port != 0 ? n->port : n->tls_port;
+    uint16_t port = aux ? node_base_port(c, n) : cluster_client_port(tls, n->port, n->tls_port);
     bool connected = n == c->myself || (n->out != NULL && n->out->connected);
 
     buf_append_format(out, "%.40s %s:%u@%u", n->id, n->ip, port, n->bus_port);

@@ -176,7 +176,7 @@ size_t routing_error(const struct cluster_map *map, enum routing_verdict verdict
         check(node < map->node_count);
         n = &map->nodes[node];
         return (size_t)snprintf(out, ROUTING_TEXT_MAX, "%s %u %s:%u", verdict == ROUTING_ASK ? "ASK" : "MOVED", slot,
-                                endpoint(map, n), tls ? n->tls_port : n->port);
+                                endpoint(map, n), cluster_client_port(tls, n->port, n->tls_port));
     case ROUTING_SERVE:
     case ROUTING_LOOK_UP:
         check(!"an error");

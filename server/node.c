@@ -463,6 +463,11 @@ static uint64_t remotes_gauge(void *context)
     return remotes_kept(context);
 }
 
+static enum err remotes_tls(void *context, struct tls_context **out)
+{
+    return node_tls_client(context, out);
+}
+
 static void remotes_on_tick(void *context, msec_t now_ms)
 {
     (void)now_ms;
@@ -495,7 +500,7 @@ enum err node_prepare(const struct options *o, struct node **out)
     atomic_init(&n->loading_since_ms, n->started_ms);
     n->clients = clients_new(&o->limits);
     busy_init(&n->busy);
-    n->remotes = remotes_new();
+    n->remotes = remotes_new(remotes_tls, n);
     node_add_tick(n, remotes_on_tick, n->remotes);
     n->waiting = waiting_new(n, workers_deliver);
     if ((e = registry_new(command_tables, command_tables_count, &n->registry)) != OK)

@@ -83,12 +83,15 @@ CHANGE(cluster_failover, CLUSTER_CMD_FAILOVER)
 struct text {
     struct buf *out;
     struct slice id;
+    bool tls;
     enum err outcome;
 };
 
 static void read_nodes(void *context, struct cluster *core)
 {
-    report_nodes(core, false, ((struct text *)context)->out);
+    struct text *text = context;
+
+    report_nodes(core, text->tls, text->out);
 }
 
 static void read_info(void *context, struct cluster *core)
@@ -105,12 +108,12 @@ static void read_replicas(void *context, struct cluster *core)
 {
     struct text *text = context;
 
-    text->outcome = report_replicas(core, text->id, false, text->out);
+    text->outcome = report_replicas(core, text->id, text->tls, text->out);
 }
 
 static struct text read_text(struct call *c, cluster_service_reader *read)
 {
-    struct text text = {.out = c->scratch, .outcome = OK};
+    struct text text = {.out = c->scratch, .tls = c->session->tls, .outcome = OK};
 
     if (c->argc > 2)
         text.id = c->argv[2];
@@ -220,7 +223,7 @@ static void read_slots(void *context, struct cluster *core)
 
             (void)reply_array(c, 4);
             endpoint_reply(c, core, node);
-            (void)reply_int(c, node->port != 0 ? node->port : node->tls_port);
+            (void)reply_int(c, cluster_client_port(c->session->tls, node->port, node->tls_port));
             (void)reply_bulk_str(c, node->id);
             slots_metadata(c, core, node);
         }

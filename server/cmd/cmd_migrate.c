@@ -22,6 +22,7 @@
 #include "persistence/rdb/rdb_object.h"
 #include "server/cmd/args.h"
 #include "server/cmd/migrate_stream.h"
+#include "server/conf/config.h"
 #include "server/net/clients.h"
 #include "server/net/remote.h"
 #include "server/node_priv.h"
@@ -330,10 +331,11 @@ static enum err exchange(struct migrate *m, bool fresh)
     struct remotes *remotes = m->c->node->remotes;
     struct remote *to;
     size_t lines;
-    enum err e = remote_take(remotes, m->host, m->port, m->timeout_ms, fresh, &to);
+    bool tls = config_bool(node_config(m->c->node), "tls-cluster");
+    enum err e = remote_take(remotes, &(struct remote_place){m->host, m->port, tls}, m->timeout_ms, fresh, &to);
 
     if (e != OK) {
-        m->trouble = e == ERR_AGAIN ? "connecting to the client" : "writing to target instance";
+        m->trouble = e == ERR_AGAIN || tls ? "connecting to the client" : "writing to target instance";
         return ERR_AGAIN;
     }
     put_greeting(m, to, &lines);

@@ -121,12 +121,16 @@ static bool find_address(struct depart *d)
     const struct cluster_map *map = cluster_service_map(d->m->service);
     bool found = false;
 
-    for (size_t i = 0; i < map->node_count && !found; i++)
-        if (strcmp(map->nodes[i].id, d->v->target) == 0 && map->nodes[i].port != 0) {
-            snprintf(d->host, sizeof d->host, "%s", map->nodes[i].ip);
-            snprintf(d->port, sizeof d->port, "%u", map->nodes[i].port);
+    for (size_t i = 0; i < map->node_count && !found; i++) {
+        const struct routing_node *n = &map->nodes[i];
+        uint16_t port = d->tls ? n->tls_port : n->port;
+
+        if (strcmp(n->id, d->v->target) == 0 && port != 0) {
+            snprintf(d->host, sizeof d->host, "%s", n->ip);
+            snprintf(d->port, sizeof d->port, "%u", port);
             found = true;
         }
+    }
     cluster_service_map_done(d->m->service);
     return found;
 }
@@ -144,9 +148,10 @@ enum err depart_dial(struct depart *d, msec_t timeout_ms, struct remote **to)
 {
     enum err e;
 
+    d->tls = config_bool(node_config(d->node), "tls-cluster");
     if (!find_address(d))
-        return err_set(ERR_IO, "the target has no known address with a plain-text port");
-    e = remote_take(d->node->remotes, slice_str(d->host), d->port, timeout_ms, true, to);
+        return err_set(ERR_IO, "the target has no known address with a %s port", d->tls ? "TLS" : "plain-text");
+    e = remote_take(d->node->remotes, &(struct remote_place){slice_str(d->host), d->port, d->tls}, timeout_ms, true, to);
     if (e == OK && (e = log_in(d, *to)) != OK) {
         remote_give(d->node->remotes, *to, false);
         *to = NULL;

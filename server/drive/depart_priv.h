@@ -23,7 +23,7 @@ struct depart {
     lsn_t at;        /* everything up to here was sent or is about other slots */
     int hold;        /* on the log; -1: none */
     msec_t begun_ms; /* of the sending, for the rate */
-    bool marked, finish_sent;
+    bool marked, finish_sent, tls;
     char host[64], port[8];
 };
 

@@ -86,7 +86,7 @@ enum err route_gate(void *context, const struct gate *g)
             verdict = routing_decide(map, &request, &node);
     }
     if (e == OK && verdict != ROUTING_SERVE) {
-        (void)routing_error(map, verdict, request.slot, node, false, text);
+        (void)routing_error(map, verdict, request.slot, node, g->session->tls, text);
         cluster_service_map_done(service);
         return gate_refuse(g, "%s", text);
     }

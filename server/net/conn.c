@@ -174,6 +174,7 @@ void conn_open(struct worker *w, int fd, unsigned flags, void *tls)
     c->client->conn = c;
     client_set_flag(c->client, (enum client_flag)flags, true);
     session_init(&c->session, w->node, c->client);
+    c->session.tls = tls != NULL;
     resp_init(&c->parser, w->limits.bulk_bytes_max);
     c->next = w->conns;
     if (c->next != NULL)

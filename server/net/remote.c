@@ -22,6 +22,10 @@
 enum { READ_BYTES = 16 << 10, LINE_BYTES_MAX = 64 << 10 };
 
 struct remotes {
+    /* Set once */
+    remote_tls *tls;
+    void *context;
+
     pthread_mutex_t lock; /* guards the rest; a leaf */
     struct remote *idle;  /* the last used one first */
     size_t count;
@@ -37,6 +41,7 @@ static msec_t clock_ms(void)
 
 static void remote_free(struct remote *c)
 {
+    tls_free(c->tls);
     if (c->fd >= 0)
         close(c->fd);
     free(c->host);
@@ -44,11 +49,13 @@ static void remote_free(struct remote *c)
     free(c);
 }
 
-struct remotes *remotes_new(void)
+struct remotes *remotes_new(remote_tls *tls, void *context)
 {
     struct remotes *r = calloc(1, sizeof *r);
 
     check(r != NULL);
+    r->tls = tls;
+    r->context = context;
     pthread_mutex_init(&r->lock, NULL);
     return r;
 }
@@ -131,15 +138,38 @@ static enum err connect_any(const char *host, const char *port, msec_t timeout_m
     return e;
 }
 
+static enum err secure(struct remotes *r, struct remote *c, msec_t timeout_ms)
+{
+    struct tls_context *context = NULL;
+    msec_t until = clock_ms() + timeout_ms;
+
+    TRY(r->tls(r->context, &context));
+    c->tls = tls_connect(context, c->fd);
+    tls_context_free(context); /* the connection has its own hold of it */
+    if (c->tls == NULL)
+        return err_set(ERR_NO_MEMORY, "cannot set up TLS");
+    for (;;) {
+        bool wants_read = false, wants_write = false;
+        int done = tls_handshake(c->tls, &wants_read, &wants_write);
+
+        if (done > 0)
+            return OK;
+        if (!wants_read && !wants_write)
+            return err_set(ERR_PROTOCOL, "TLS handshake failed");
+        TRY(wait_for(c->fd, wants_write ? POLLOUT : POLLIN, until - clock_ms()));
+    }
+}
+
 /* ---- The kept ones ---- */
 
-static struct remote *take_kept(struct remotes *r, struct slice host, const char *port)
+static struct remote *take_kept(struct remotes *r, const struct remote_place *place)
 {
     struct remote *found = NULL;
 
     pthread_mutex_lock(&r->lock);
     for (struct remote **at = &r->idle; *at != NULL; at = &(*at)->next)
-        if (slice_equal(slice_str((*at)->host), host) && strcmp((*at)->port, port) == 0) {
+        if (slice_equal(slice_str((*at)->host), place->host) && strcmp((*at)->port, place->port) == 0 &&
+            ((*at)->tls != NULL) == place->tls) {
             found = *at;
             *at = found->next;
             r->count--;
@@ -149,18 +179,21 @@ static struct remote *take_kept(struct remotes *r, struct slice host, const char
     return found;
 }
 
-enum err remote_take(struct remotes *r, struct slice host, const char *port, msec_t timeout_ms, bool fresh, struct remote **out)
+enum err remote_take(struct remotes *r, const struct remote_place *place, msec_t timeout_ms, bool fresh, struct remote **out)
 {
-    struct remote *c = fresh ? NULL : take_kept(r, host, port);
+    struct remote *c = fresh ? NULL : take_kept(r, place);
     enum err e;
 
     if (c == NULL) {
         c = calloc(1, sizeof *c);
         check(c != NULL);
-        *c = (struct remote){.host = strndup((const char *)host.data, host.size), .fd = -1, .db = -1};
+        *c = (struct remote){.host = strndup((const char *)place->host.data, place->host.size), .fd = -1, .db = -1};
         check(c->host != NULL);
-        snprintf(c->port, sizeof c->port, "%s", port);
-        if ((e = connect_any(c->host, c->port, timeout_ms, &c->fd)) != OK) {
+        snprintf(c->port, sizeof c->port, "%s", place->port);
+        e = connect_any(c->host, c->port, timeout_ms, &c->fd);
+        if (e == OK && place->tls)
+            e = secure(r, c, timeout_ms);
+        if (e != OK) {
             remote_free(c);
             return e;
         }
@@ -225,20 +258,50 @@ size_t remotes_kept(struct remotes *r)
 
 /* ---- Bytes ---- */
 
+/* As send and recv; *events: what to poll for when errno is EAGAIN. */
+static ssize_t put(struct remote *c, struct slice bytes, short *events)
+{
+    bool wants_read = false, wants_write = false;
+    ssize_t n;
+
+    *events = POLLOUT;
+    if (c->tls == NULL)
+        return send(c->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+    n = tls_write(c->tls, bytes.data, bytes.size, &wants_read, &wants_write);
+    *events = wants_read ? POLLIN : POLLOUT;
+    return n;
+}
+
+static ssize_t get(struct remote *c, uint8_t *to, size_t size, short *events)
+{
+    bool wants_read = false, wants_write = false;
+    ssize_t n;
+
+    *events = POLLIN;
+    if (c->tls == NULL)
+        return recv(c->fd, to, size, 0);
+    n = tls_read(c->tls, to, size, &wants_read, &wants_write);
+    *events = wants_write ? POLLOUT : POLLIN;
+    return n;
+}
+
 enum err remote_write(struct remote *c, struct slice bytes, msec_t timeout_ms)
 {
     while (bytes.size > 0) {
-        ssize_t n = send(c->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
+        short events;
+        ssize_t n = put(c, bytes, &events);
 
-        if (n >= 0) {
+        if (n > 0) {
             bytes = slice_of(bytes.data + n, bytes.size - (size_t)n);
             continue;
         }
+        if (n == 0)
+            return err_set(ERR_IO, "the connection was closed");
         if (errno == EINTR)
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return err_set(ERR_IO, "%s", strerror(errno));
-        TRY(wait_for(c->fd, POLLOUT, timeout_ms));
+        TRY(wait_for(c->fd, events, timeout_ms));
     }
     return OK;
 }
@@ -247,7 +310,8 @@ static enum err fill(struct remote *c, msec_t timeout_ms)
 {
     for (;;) {
         uint8_t *to = buf_reserve(&c->in, READ_BYTES);
-        ssize_t n = recv(c->fd, to, READ_BYTES, 0);
+        short events;
+        ssize_t n = get(c, to, READ_BYTES, &events);
 
         if (n > 0) {
             c->in.size += (size_t)n;
@@ -256,7 +320,7 @@ static enum err fill(struct remote *c, msec_t timeout_ms)
         if (n == 0)
             return err_set(ERR_IO, "the connection was closed");
         if (errno == EAGAIN || errno == EWOULDBLOCK)
-            TRY(wait_for(c->fd, POLLIN, timeout_ms));
+            TRY(wait_for(c->fd, events, timeout_ms));
         else if (errno != EINTR)
             return err_set(ERR_IO, "%s", strerror(errno));
     }

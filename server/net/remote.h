@@ -11,8 +11,12 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "base/types.h"
+#include "server/net/tls.h"
 
 struct remotes;
+
+/* What TLS connections are opened with; the caller's. ERR_INVALID: the settings do not allow any. */
+typedef enum err remote_tls(void *context, struct tls_context **out);
 
 enum { REMOTE_IDLE_MS = 10000, REMOTE_KEPT_MAX = 64 };
 
@@ -21,6 +25,7 @@ struct remote {
     char *host;
     char port[8];
     int fd;
+    void *tls;        /* NULL: plain text */
     int64_t db;       /* selected there; -1: not known */
     bool used_before; /* it was kept since an earlier use */
     msec_t idle_since_ms;
@@ -28,11 +33,20 @@ struct remote {
     size_t in_at;
 };
 
-struct remotes *remotes_new(void);
+struct remotes *remotes_new(remote_tls *tls, void *context);
 void remotes_free(struct remotes *r); /* accepts NULL; all connections were given back */
 
-/* One that is kept, or, if there is none or fresh, a new one. ERR_AGAIN: not within the time, or no such host; ERR_IO: refused. */
-enum err remote_take(struct remotes *r, struct slice host, const char *port, msec_t timeout_ms, bool fresh,
+struct remote_place {
+    struct slice host;
+    const char *port;
+    bool tls;
+};
+
+/*
+ * One that is kept, or, if there is none or fresh, a new one. ERR_AGAIN: not within the time, or no such host; ERR_IO: refused;
+ * ERR_PROTOCOL or ERR_INVALID: no TLS with that peer.
+ */
+enum err remote_take(struct remotes *r, const struct remote_place *place, msec_t timeout_ms, bool fresh,
                      struct remote **out) WARN_UNUSED;
 
 /* Keeps it if `sound`: nothing is under way on it. */

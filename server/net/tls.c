@@ -187,6 +187,12 @@ static ssize_t outcome(SSL *s, int result, bool *wants_read, bool *wants_write)
     }
 }
 
+int tls_handshake(void *tls, bool *wants_read, bool *wants_write)
+{
+    ERR_clear_error();
+    return (int)outcome(tls, SSL_do_handshake(tls), wants_read, wants_write);
+}
+
 ssize_t tls_read(void *tls, void *to, size_t size, bool *wants_read, bool *wants_write)
 {
     ERR_clear_error();

@@ -27,6 +27,9 @@ void *tls_accept(struct tls_context *c, int fd);
 void *tls_connect(struct tls_context *c, int fd);
 void tls_free(void *tls);
 
+/* Goes on with the handshake, which the first reads and writes would do too: 1 when it is over, else as they answer. */
+int tls_handshake(void *tls, bool *wants_read, bool *wants_write);
+
 /* As read and write: -1 with errno EAGAIN when it would block, and then which readiness it waits for. 0 from read: end. */
 ssize_t tls_read(void *tls, void *to, size_t size, bool *wants_read, bool *wants_write);
 ssize_t tls_write(void *tls, const void *from, size_t size, bool *wants_read, bool *wants_write);

@@ -32,6 +32,7 @@ struct session {
     uint8_t asking;          /* 2: ASKING runs; 1: it holds for this command; 0: not asked */
     bool close_after_reply;
     bool no_touch, no_evict; /* CLIENT NO-TOUCH, NO-EVICT */
+    bool tls;                /* the client speaks TLS: it is told of TLS ports */
     bool is_monitor;
     bool is_replica;         /* PSYNC took the connection */
     bool is_primary;         /* the stream of our primary: nothing expires, no gates */

@@ -2,7 +2,6 @@
 either side; roles, WAIT, gates, FAILOVER."""
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -10,10 +9,11 @@ import threading
 import time
 
 from harness import dump
+from harness.certificates import certificate
 from harness.features import needs
 from harness.random_commands import Commands
 from harness.resp import ConnectionLost, encode, plain
-from harness.runner import equal, skip, test, true
+from harness.runner import equal, test, true
 from harness.server import REDIS_CLI, Server, free_port, redis, subject_is_redis, temporary_folder, wait_until
 
 DATABASES = (0, 3)
@@ -513,21 +513,10 @@ def _():
             equal(plain(r.command("GET", "a")), b"1")
 
 
-def certificate(folder):
-    """A certificate for 127.0.0.1 that is its own authority."""
-    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-                    "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=60)
-    return {"tls_cert_file": cert, "tls_key_file": key, "tls_ca_cert_file": cert, "tls_replication": "yes"}
-
-
 @test("tls-replication: the link speaks TLS, to and from Redis too, and what is plain or unknown is refused", seconds=180)
 def _():
     needs("replication")
-    if shutil.which("openssl") is None:
-        skip("no openssl")
-    tls = certificate(temporary_folder())
-    other = certificate(temporary_folder())
+    tls, other = certificate(tls_replication="yes"), certificate()
     kinds = [(Server, Server)] if subject_is_redis() else [(Server, Server), (redis, Server), (Server, redis)]
     for make_primary, make_replica in kinds:
         with make_primary(tls_port=free_port(), repl_diskless_sync_delay=0, **tls) as primary, \
