@@ -59,27 +59,36 @@ static enum err follow_frame(struct set *s, const struct journal_effect *local, 
     return s->journal->sync(s->journal->context, *lsn);
 }
 
+void set_forget_slot(struct set *s, struct slot *slot)
+{
+    for (uint32_t k = 0; k < slot->table.capacity; k++) {
+        struct obj *o = table_at(&slot->table, k);
+
+        if (o == NULL)
+            continue;
+        if (o->state & STATE_DIRTY)
+            atomic_fetch_sub(&s->dirty_bytes, o->charged);
+        obj_drop_elements(s, o);
+        if (o->charged != 0) {
+            atomic_fetch_sub(&s->bytes, o->charged);
+            atomic_fetch_sub(&s->objects, 1);
+        }
+        obj_free(o);
+    }
+    table_free(&slot->table);
+    free(slot->dirty);
+    slot->table = (struct table){0};
+    slot->dirty = NULL;
+    slot->dirty_count = slot->dirty_capacity = slot->live = 0;
+    slot->next_expire_ms = slot->cold_expire_ms = NEVER_MS;
+}
+
 void set_forget_all(struct set *s, struct space *space, lsn_t at)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         struct slot *slot = &space->slots[i];
 
-        for (uint32_t k = 0; k < slot->table.capacity; k++) {
-            struct obj *o = table_at(&slot->table, k);
-
-            if (o == NULL)
-                continue;
-            if (o->state & STATE_DIRTY)
-                atomic_fetch_sub(&s->dirty_bytes, o->charged);
-            obj_drop_elements(s, o);
-            if (o->charged != 0) {
-                atomic_fetch_sub(&s->bytes, o->charged);
-                atomic_fetch_sub(&s->objects, 1);
-            }
-            obj_free(o);
-        }
-        table_free(&slot->table);
-        free(slot->dirty);
+        set_forget_slot(s, slot);
         *slot = (struct slot){.next_expire_ms = NEVER_MS, .cold_expire_ms = NEVER_MS, .counts_at = at};
     }
     atomic_store(&space->keys, 0);

@@ -182,6 +182,8 @@ struct txn {
 /* flush.c */
 void set_stop_world(struct set *s); /* the pass lock, then all slots */
 void set_go_on(struct set *s);
+/* All objects of a slot leave memory, whatever the store has of them; counts stay. pass is held, so nothing flies. */
+void set_forget_slot(struct set *s, struct slot *slot);
 void set_forget_all(struct set *s, struct space *space, lsn_t at);
 
 /* obj.c */

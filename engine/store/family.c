@@ -157,14 +157,48 @@ enum err store_family_create(struct store *s, unsigned uid, lsn_t born, struct f
     return OK;
 }
 
+/* Lets the lock go; frees a generation that is gone and has no user. */
+static void release(struct store *s, struct family *f)
+{
+    bool last = f->gone && f->users == 0;
+
+    pthread_mutex_unlock(&s->lock);
+    if (!last)
+        return;
+    rocksdb_column_family_handle_destroy(f->handle);
+    free(f);
+}
+
 enum err store_family_drop(struct store *s, struct family *f)
 {
     char *error = NULL;
 
     rocksdb_drop_column_family(s->db, f->handle, &error);
-    rocksdb_column_family_handle_destroy(f->handle);
-    free(f);
+    pthread_mutex_lock(&s->lock);
+    f->gone = true;
+    release(s, f);
     return store_error(error, "drop a family");
+}
+
+void store_compact(struct store *s, unsigned uid, struct slice from, struct slice to)
+{
+    rocksdb_compactoptions_t *options;
+    struct family *f;
+
+    check(uid < FAMILY_UIDS_MAX);
+    pthread_mutex_lock(&s->lock);
+    if ((f = atomic_load(&s->families[uid])) != NULL)
+        f->users++;
+    pthread_mutex_unlock(&s->lock);
+    if (f == NULL)
+        return;
+    options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0); /* or no other compaction would run meanwhile */
+    rocksdb_compact_range_cf_opt(s->db, f->handle, options, (const char *)from.data, from.size, (const char *)to.data, to.size);
+    rocksdb_compactoptions_destroy(options);
+    pthread_mutex_lock(&s->lock);
+    f->users--;
+    release(s, f);
 }
 
 enum err store_family_remove(struct store *s, unsigned uid)

@@ -120,6 +120,10 @@ const char *store_path(const struct store *s);
 
 /* ---- Durability ---- */
 
+/* Brings the files that have rows of [from, to) together, so that what is deleted there leaves the disk. Waits for it; the family may be
+ * dropped meanwhile. */
+void store_compact(struct store *s, unsigned uid, struct slice from, struct slice to);
+
 /* Switches every family's memtable and starts flushing them; returns without waiting for the files. */
 enum err store_flush_begin(struct store *s) WARN_UNUSED;
 

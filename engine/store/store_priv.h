@@ -16,6 +16,8 @@ struct family {
     rocksdb_column_family_handle_t *handle;
     unsigned uid;
     lsn_t born;
+    unsigned users; /* under the store's lock: store_compact */
+    bool gone;      /* under the store's lock: dropped; the last user frees it */
 };
 
 struct store {

@@ -1,8 +1,9 @@
 /*
- * slot_drop.c - a queue of slots and the thread that empties them. Each deletion is logged as DEL.
+ * slot_drop.c - a queue of slots and the thread that empties them, in runs of neighbours (engine/set/range.h), and gives their space back.
  *
- * (1) `dropped` is said only when a scan found nothing more and the deletions are durable. A slot whose drop failed or
- *     was stopped is not told: the core asks again at the next start.
+ * (1) `dropped` is said only when nothing is left of the slot and that is durable. A slot whose drop failed or was stopped is not
+ *     told: the core asks again at the next start.
+ * (2) Slots with very many keys lose most of them in small transactions first.
  */
 #include "server/drive/slot_drop.h"
 
@@ -10,11 +11,13 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/set/journal.h"
+#include "engine/set/range.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { KEYS_PER_ROUND = 64 };
@@ -29,6 +32,12 @@ struct slot_drop {
     bool stopping, joined;    /* Under lock; joined: by the owner */
     bool wanted[SLOTS];       /* Under lock */
     unsigned wanted_count;    /* Under lock */
+
+    /* Thread only */
+    struct txn *txn;
+    bool compact[SLOTS];      /* keys were dropped there; their space is not given back yet */
+    unsigned slots;           /* since then */
+    uint64_t keys;
 };
 
 struct keys {
@@ -46,8 +55,9 @@ static void take(void *context, const struct obj *o)
 }
 
 /* Deletes some keys of the slot; *left tells whether there were any. */
-static enum err round_of(struct slot_drop *d, struct txn *t, slot_t slot, bool *left, lsn_t *end)
+static enum err round_of(struct slot_drop *d, slot_t slot, bool *left, lsn_t *end)
 {
+    struct txn *t = d->txn;
     struct timespec now;
     struct txn_options options = {.may_wait = true};
     struct keys keys = {0};
@@ -91,50 +101,127 @@ done:
     return e;
 }
 
-/* Empties one slot; false if it was stopped or failed. */
-static bool drop(struct slot_drop *d, struct txn *t, slot_t slot)
+static bool is_stopping(struct slot_drop *d)
+{
+    bool is;
+
+    pthread_mutex_lock(&d->lock);
+    is = d->stopping;
+    pthread_mutex_unlock(&d->lock);
+    return is;
+}
+
+/* More keys than one deletion of a range takes names for. */
+static enum err thin_out(struct slot_drop *d, slot_t slot)
+{
+    bool left = true;
+    lsn_t end = 0;
+
+    while (left && !is_stopping(d) && set_slot_keys(d->options.set, 0, slot) > RANGE_DROP_SLOT_KEYS_MAX)
+        TRY(round_of(d, slot, &left, &end));
+    return OK;
+}
+
+/* Empties slots from first on, at most through last; returns the first that is left, or SLOTS if it was stopped or failed. */
+static unsigned drop(struct slot_drop *d, slot_t first, slot_t last)
 {
     const struct journal *journal = d->options.journal;
-    bool left = true, stopping = false;
+    unsigned next = first;
+    uint64_t keys = 0;
     lsn_t end = 0;
-    enum err e = OK;
+    enum err e = thin_out(d, first);
 
-    while (left && !stopping && (e = round_of(d, t, slot, &left, &end)) == OK) {
-        pthread_mutex_lock(&d->lock);
-        stopping = d->stopping;
-        pthread_mutex_unlock(&d->lock);
-    }
-    if (e == OK && !left)
+    if (e == OK && is_stopping(d))
+        return SLOTS;
+    if (e == OK)
+        e = range_drop(d->options.set, 0, first, last, &next, &keys, &end, d->options.forbidden, d->options.context);
+    if (e == OK && end != 0)
         e = journal->sync(journal->context, end);
-    if (e != OK)
-        log_event(LOG_WARNING, "cluster: cannot drop the keys of slot %u: %s", slot, err_text());
-    return e == OK && !left;
+    if (e != OK) {
+        log_event(LOG_WARNING, "cluster: cannot drop the keys of slot %u and others: %s", first, err_text());
+        return SLOTS;
+    }
+    for (unsigned i = first; i < next; i++)
+        d->compact[i] |= keys > 0;
+    d->keys += keys;
+    d->slots += next - first;
+    for (unsigned i = first; i < next; i++)
+        d->options.dropped(d->options.context, (slot_t)i);
+    return next;
+}
+
+/* What a run of slots left is given back to the disk. Not told to the core: nothing depends on it. */
+static void give_back(struct slot_drop *d)
+{
+    uint64_t freed = 0;
+
+    for (unsigned i = 0; i < SLOTS && !is_stopping(d);) {
+        unsigned last = i;
+        uint64_t some = 0;
+
+        if (!d->compact[i]) {
+            i++;
+            continue;
+        }
+        while (last + 1 < SLOTS && d->compact[last + 1])
+            last++;
+        memset(d->compact + i, 0, last + 1 - i);
+        if (range_compact(d->options.set, 0, (slot_t)i, (slot_t)last, &some) != OK)
+            log_event(LOG_WARNING, "cluster: cannot compact what slots %u to %u left: %s", i, last, err_text());
+        freed += some;
+        i = last + 1;
+    }
+    if (d->keys > 0)
+        log_event(LOG_NOTICE, "slots_dropped slots=%u keys=%llu freed_bytes=%llu", d->slots, (unsigned long long)d->keys,
+                  (unsigned long long)freed);
+    d->keys = 0;
+    d->slots = 0;
+}
+
+/* Under lock: takes a run of wanted slots out of the queue, or none. */
+static bool take_run(struct slot_drop *d, slot_t *first, slot_t *last)
+{
+    unsigned at = 0;
+
+    if (d->wanted_count == 0)
+        return false;
+    while (!d->wanted[at])
+        at++;
+    *first = (slot_t)at;
+    for (; at < SLOTS && d->wanted[at]; at++) {
+        d->wanted[at] = false;
+        d->wanted_count--;
+    }
+    *last = (slot_t)(at - 1);
+    return true;
 }
 
 static void *run(void *context)
 {
     struct slot_drop *d = context;
-    struct txn *t = txn_new(d->options.set, 3);
 
     pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
-        slot_t slot = 0;
+        slot_t first, last;
+        unsigned next;
 
-        if (d->wanted_count == 0) {
-            pthread_cond_wait(&d->wake, &d->lock);
+        if (!take_run(d, &first, &last)) {
+            if (d->slots > 0) {
+                pthread_mutex_unlock(&d->lock);
+                give_back(d);
+                pthread_mutex_lock(&d->lock);
+            } else {
+                pthread_cond_wait(&d->wake, &d->lock);
+            }
             continue;
         }
-        while (!d->wanted[slot])
-            slot++;
-        d->wanted[slot] = false;
-        d->wanted_count--;
         pthread_mutex_unlock(&d->lock);
-        if (drop(d, t, slot))
-            d->options.dropped(d->options.context, slot);
+        for (next = first; next <= last;)
+            if ((next = drop(d, (slot_t)next, last)) == SLOTS)
+                break;
         pthread_mutex_lock(&d->lock);
     }
     pthread_mutex_unlock(&d->lock);
-    txn_free(t);
     return NULL;
 }
 
@@ -144,6 +231,7 @@ struct slot_drop *slot_drop_new(const struct slot_drop_options *options)
 
     check(d != NULL);
     d->options = *options;
+    d->txn = txn_new(options->set, 3);
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
     check(pthread_create(&d->thread, NULL, run, d) == 0);
@@ -169,6 +257,7 @@ void slot_drop_free(struct slot_drop *d)
     slot_drop_stop(d);
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
+    txn_free(d->txn);
     free(d);
 }
 

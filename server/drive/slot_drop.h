@@ -1,6 +1,6 @@
 /*
- * slot_drop.h - removes the keys of slots that this node has lost, in small transactions on a thread of its own, and
- * tells when the last key is gone and the log is synced so far.
+ * slot_drop.h - removes the keys of slots that this node has lost, on a thread of its own, tells when the last key is gone and the
+ * log is synced so far, and then gives their space on disk back.
  */
 #ifndef CAIRN_SERVER_DRIVE_SLOT_DROP_H
 #define CAIRN_SERVER_DRIVE_SLOT_DROP_H

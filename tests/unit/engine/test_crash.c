@@ -1,8 +1,8 @@
 /*
  * test_crash.c - kill -9 at any moment, recover, compare: store, working set and log together.
  *
- * A child runs random commands on two databases (strings, big sets, several keys in one frame, FLUSHDB, SWAPDB), with
- * tiny limits so that drains, ingests, flushes, evictions and new log segments happen all the time. Shared memory holds
+ * A child runs random commands on two databases (strings, big sets, several keys in one frame, FLUSHDB, SWAPDB, whole
+ * slots dropped), with tiny limits so that drains, ingests, flushes, evictions and new log segments happen all the time. Shared memory holds
  * what it was told is durable, and what the command under way would make of it. The parent kills it at a random moment;
  * the next child recovers and must find one of the two, with exact counts.
  */
@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "engine/set/range.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "engine/store/store.h"
@@ -251,6 +252,34 @@ static bool equals(struct node *n, const struct state *s)
 
 /* ---- One life ---- */
 
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
+/* All keys of one tag go as a range of rows (and nothing of another slot's). */
+static void drop_slot(struct node *n, unsigned db, int tag, struct state *next)
+{
+    char name[32];
+    slot_t slot = hash_slot(key_name(tag, name));
+    uint64_t keys = 0, freed, present = 0;
+    unsigned following = 0;
+    lsn_t end = 0;
+
+    for (int i = tag; i < KEYS; i += 7) {
+        present += next->big[db][i] > 0 || next->value[db][i][0] != '\0';
+        next->value[db][i][0] = '\0';
+        next->big[db][i] = 0;
+    }
+    ledger->pending = 1;
+    WANT(range_drop(n->set, db, slot, slot, &following, &keys, &end, never, NULL) == OK);
+    WANT(keys == present && following == slot + 1u && set_slot_keys(n->set, db, slot) == 0);
+    WANT(end == 0 || wal_write_to(n->wal, end) == OK);
+    if (keys == 3)
+        WANT(range_compact(n->set, db, slot, slot, &freed) == OK);
+}
+
 static void command(struct node *n, struct rng *r)
 {
     struct state *next = &ledger->next;
@@ -275,6 +304,8 @@ static void command(struct node *n, struct rng *r)
         }
         ledger->pending = 1;
         WANT(set_swap_db(n->set, 0, 1, &end) == OK);
+    } else if (kind < 8) {
+        drop_slot(n, db, (int)kind - 2, next); /* 0 .. 5 of 7 tags */
     } else {
         slot_t slots[2];
         size_t slot_count = 0;
