@@ -254,6 +254,7 @@ const struct option option_table[] = {
     M("set-dirty-bytes-max", NULL, IMM, "256mb", 65536, ANY, "changes in memory before they are drained to the store"),
     B("repl-copy-files", NULL, 0, "yes", "whole copies between nodes of this kind go by files, not as RDB"),
     I("repl-copies-max", NULL, 0, "2", 1, 64, "such copies that are sent at a time; other replicas wait their turn"),
+    I("repl-copy-hold-seconds", NULL, 0, "60", 0, 86400, "files of a copy that broke off are held for the replica's return"),
     M("disk-free-min", NULL, IMM, "256mb", 0, ANY, "writes are refused below this much free disk"),
     B("metrics-enabled", NULL, IMM | ACC, "no", "Prometheus endpoint: not in this version"),
     S("metrics-bind", NULL, IMM | ACC, "127.0.0.1", "its address"),

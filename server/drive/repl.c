@@ -33,6 +33,7 @@ static enum err settings_read(void *context, struct config *c)
     atomic_store(&s->min_replicas, config_int(c, "min-replicas-to-write"));
     atomic_store(&s->max_lag_ms, config_int(c, "min-replicas-max-lag") * 1000);
     atomic_store(&s->copies_max, config_int(c, "repl-copies-max"));
+    atomic_store(&s->copy_hold_ms, config_int(c, "repl-copy-hold-seconds") * 1000);
     atomic_store(&s->copy_files, config_bool(c, "repl-copy-files"));
     atomic_store(&s->priority, config_int(c, "replica-priority"));
     atomic_store(&s->serve_stale, config_bool(c, "replica-serve-stale-data"));
@@ -51,7 +52,7 @@ static void settings_open(struct repl *r)
 {
     static const char *const names[] = {"repl-timeout", "repl-ping-replica-period", "min-replicas-to-write",
                                         "min-replicas-max-lag", "replica-priority", "replica-serve-stale-data",
-                                        "replica-announced", "repl-copies-max", "repl-copy-files"};
+                                        "replica-announced", "repl-copies-max", "repl-copy-files", "repl-copy-hold-seconds"};
     struct config *c = node_config(r->node);
 
     (void)settings_read(r, c);

@@ -196,12 +196,13 @@ void helds_tick(struct helds *all, msec_t now_ms)
 {
     struct held *gone = NULL;
     bool low = wal_space_low(all->repl->wal);
+    msec_t hold_ms = atomic_load(&all->repl->settings.copy_hold_ms);
 
     pthread_mutex_lock(&all->lock);
     for (struct held **at = &all->first; *at != NULL;) {
         struct held *h = *at;
 
-        if (h->users > 0 || (!low && now_ms - h->unused_ms < COPY_GRACE_MS && of_history(all->repl, h))) {
+        if (h->users > 0 || (!low && now_ms - h->unused_ms < hold_ms && of_history(all->repl, h))) {
             at = &h->next;
             continue;
         }

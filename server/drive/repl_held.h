@@ -1,8 +1,9 @@
 /*
  * repl_held.h - checkpoints that are held while replicas copy them.
  *
- * Several replicas share one. One that nobody uses stays for COPY_GRACE_MS, so that a replica whose link broke goes on where it
- * stopped; less when the disk fills up. Its files are hard links: they cost nothing until the store has replaced its own.
+ * Several replicas share one. One that nobody uses stays for repl-copy-hold-seconds, so that a replica whose link broke, or that
+ * is started again, goes on where it stopped; less when the disk fills up. Its files are hard links: they cost nothing until
+ * the store has replaced its own.
  * Threads: any; taking one waits for the disk.
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_HELD_H
@@ -13,8 +14,6 @@
 #include "server/drive/copy_frame.h"
 
 struct repl;
-
-enum { COPY_GRACE_MS = 30000 };
 
 struct held { /* constant but for the last group */
     char id[COPY_ID_BYTES + 1];

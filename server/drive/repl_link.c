@@ -280,6 +280,7 @@ static enum err go_on(struct repl_wire *w, const char *replid)
         TRY(wal_history_adopt(r->wal, replid));
         repl_drop_replicas(r); /* they hear of the new id by +CONTINUE */
     }
+    receive_discard(r->receive);
     log_event(LOG_NOTICE, "primary_continues offset=%llu", (unsigned long long)wal_tail(r->wal));
     return repl_stream_run(w);
 }
@@ -423,6 +424,7 @@ static void *link_run(void *context)
     unsigned last = 0, tries = 0;
     struct copy_place place;
 
+    receive_recall(r->receive);
     pthread_mutex_lock(&r->link_lock);
     while (!r->stopping) {
         char host[REPL_HOST_MAX];
@@ -430,7 +432,7 @@ static void *link_run(void *context)
         int port = r->port;
         bool was_up;
 
-        if (r->host[0] == '\0' && receive_place(r->receive, &place)) {
+        if (r->host[0] == '\0' && !node_is_replica(r->node) && receive_place(r->receive, &place)) {
             pthread_mutex_unlock(&r->link_lock);
             receive_discard(r->receive);
             pthread_mutex_lock(&r->link_lock);

@@ -184,6 +184,8 @@ enum err repl_load_run(struct repl_wire *w, const char *replid, lsn_t lsn)
 
     TRY(set_stage_clear(set));
     e = framing(&l);
+    if (e == OK && !l.by_files)
+        receive_discard(w->repl->receive);
     if (e == OK)
         e = l.by_files ? receive_run(w->repl->receive, w, l.id, lsn, &l.selected) : receive_rdb(&l);
     if (e == OK)

@@ -8,7 +8,7 @@
  *   repl_wait.c    WAIT, WAITAOF                         repl_lost.c    writes that a copy would lose, saved
  *   repl_info.c    INFO
  *   repl_ship.c    a whole copy, sent as files           repl_receive.c ... and received
- *   repl_held.c    the checkpoints that these files are
+ *   repl_held.c    the checkpoints that these files are  repl_recall.c  ... what a restart still has
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_PRIV_H
 #define CAIRN_SERVER_DRIVE_REPL_PRIV_H
@@ -69,7 +69,7 @@ struct replica {
 
 /* The settings, read again when they change. */
 struct repl_settings {
-    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority, copies_max;
+    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority, copies_max, copy_hold_ms;
     atomic_bool serve_stale, announced, copy_files;
 };
 

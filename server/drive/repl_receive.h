@@ -1,8 +1,8 @@
 /*
  * repl_receive.h - a whole copy by files, received: DIR/receive/ fills with files, which become the stage.
  *
- * What has come stays when the link breaks: the next handshake tells the place ("REPLCONF cairn-copy"), and a primary that still
- * has the checkpoint goes on from there. A restart begins anew.
+ * What has come stays when the link breaks, and when this process ends: the next handshake tells the place ("REPLCONF cairn-copy"),
+ * and a primary that still has the checkpoint goes on from there. One that has not makes it begin anew.
  * Threads: the link's; repl_receive_open and _close before and after it.
  */
 #ifndef CAIRN_SERVER_DRIVE_REPL_RECEIVE_H
@@ -15,8 +15,11 @@ struct repl;
 struct repl_wire;
 struct receive;
 
-struct receive *receive_open(struct repl *r); /* removes what an earlier life left */
-void receive_close(struct receive *v);        /* NULL is fine */
+struct receive *receive_open(struct repl *r);
+void receive_close(struct receive *v); /* NULL is fine. Files of an unfinished copy stay */
+
+/* First of all, once: what an earlier life left is gone on with, or removed. Reads it all if the machine has restarted since. */
+void receive_recall(struct receive *v);
 
 /* What is there of an unfinished copy; false: nothing. */
 bool receive_place(const struct receive *v, struct copy_place *out);

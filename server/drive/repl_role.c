@@ -151,6 +151,9 @@ static enum err lead(struct repl *r)
         return OK;
     aim(r, "", 0, false);
     TRY(repl_role_lead(r));
+    pthread_mutex_lock(&r->link_lock);
+    pthread_cond_broadcast(&r->link_changed); /* half a copy is of no use any more */
+    pthread_mutex_unlock(&r->link_lock);
     log_event(LOG_NOTICE, "primary_now position=%llu", (unsigned long long)wal_tail(r->wal));
     return OK;
 }

@@ -13,6 +13,7 @@ from harness.server import Server, redis, wait_until
 from test_replication import DATABASES, Writer, follow, same_data, seed_of, wait_caught_up, wait_linked, write_for
 
 BULK = 60                                     # MB, for copies that shall take a while
+HALF = BULK * 500000                          # bytes
 
 
 def figure(server, name):
@@ -110,6 +111,107 @@ def _():
         true(proxy.passed < BULK * 1600000, f"it did not begin anew: {proxy.passed} bytes")
 
 
+def received(replica):
+    return int(replica.info("replication").get("master_sync_read_bytes", 0))
+
+
+def half_a_copy(replica, proxy):
+    """Ends when the replica has half of the copy, or more: HALF bytes."""
+    proxy.rate = 20000000
+    attach(replica, proxy.port)
+    wait_until(lambda: received(replica) > HALF, 60, "half of the copy", step=0.01)
+
+
+def goes_on(replica, primary, proxy, passed, start):
+    """After its restart the replica fetches only what it had not, and has everything. start: before the copy's position."""
+    total, behind = figure(primary, "copy_checkpoint_bytes"), figure(primary, "master_repl_offset") - start
+    wait_linked(replica, 120)
+    same_data(replica, primary)
+    equal([figure(replica, "master_sync_resumed"), figure(primary, "copies_resumed")], [1, 1], "resumed copies")
+    true(proxy.passed - passed < total - HALF + behind + 1000000, f"{proxy.passed - passed} bytes of {total} came after the restart")
+    equal(os.path.exists(os.path.join(replica.folder, "receive")), False, "the folder of received files")
+
+
+@test("a replica that ends in the middle of a copy goes on where it stopped when it is started again", seconds=180)
+def _():
+    needs("replication")
+    for kill in (True, False):
+        with Server() as primary, Server() as replica, Proxy(primary.port) as proxy:
+            bulk(primary)
+            start = figure(primary, "master_repl_offset")
+            w = Writer(primary, seed_of(25), flushes=False)
+            w.start()
+            with replica.connect() as c:
+                c.must("SET", "old", "data")
+            half_a_copy(replica, proxy)
+            w.stop()
+            if kill:
+                replica.kill()
+            else:
+                replica.stop()
+            passed, proxy.rate = proxy.passed, 0
+            replica.options["replicaof"] = ["127.0.0.1", proxy.port]
+            replica.start()
+            goes_on(replica, primary, proxy, passed, start)
+
+
+@test("after a restart of the machine a copy goes on behind the last piece that reached the disk", seconds=180)
+def _():
+    needs("replication")
+    with Server() as primary, Server() as replica, Proxy(primary.port) as proxy:
+        bulk(primary)
+        start = figure(primary, "master_repl_offset")
+        half_a_copy(replica, proxy)
+        replica.kill()
+        folder = os.path.join(replica.folder, "receive")
+        with open(os.path.join(folder, "note"), "r+b") as f:      # another boot
+            f.seek(48)
+            f.write(b"x")
+        whole = sorted((f for f in os.listdir(folder) if f != "note"), key=lambda f: int(f.split(".")[0]))
+        have = sum(os.path.getsize(os.path.join(folder, f)) for f in whole)
+        with open(os.path.join(folder, whole[-1]), "r+b") as f:   # its end was not written
+            lost = min(3000000, os.path.getsize(f.name) - 1)
+            f.seek(-lost, 2)
+            f.write(bytes(1000))
+        passed, proxy.rate = proxy.passed, 0
+        replica.options["replicaof"] = ["127.0.0.1", proxy.port]
+        replica.start()
+        goes_on(replica, primary, proxy, passed, start - lost)
+        total = figure(primary, "copy_checkpoint_bytes")
+        true(proxy.passed - passed >= total - have + lost, "what was lost came again")
+
+
+@test("half a copy that no primary has any more is removed", seconds=180)
+def _():
+    needs("replication")
+    with Server(repl_copy_hold_seconds="1") as primary, Server() as replica, Proxy(primary.port) as proxy:
+        bulk(primary, 20)
+        proxy.rate = 8000000
+        attach(replica, proxy.port)
+        wait_until(lambda: received(replica) > 8000000, 60, "some bytes", step=0.01)
+        replica.kill()
+        proxy.close()
+        folder = os.path.join(replica.folder, "receive")
+        true(os.path.exists(folder), "it waits for the next start")
+        wait_until(lambda: figure(primary, "copy_checkpoints") == 0, 60, "the primary forgets it")
+        replica.options["replicaof"] = ["127.0.0.1", primary.port]
+        replica.start()
+        wait_linked(replica, 120)
+        same_data(replica, primary)
+        equal([figure(replica, "master_sync_resumed"), figure(primary, "copies_by_files")], [0, 2], "it began anew")
+        equal(os.path.exists(folder), False, "the folder of received files")
+        # A node that is started as a primary has no use for it either.
+        with primary.connect() as c:
+            c.must("SET", "a", "b")
+        replica.stop()
+        os.mkdir(folder)
+        with open(os.path.join(folder, "note"), "wb") as f:
+            f.write(b"no note")
+        replica.options["replicaof"] = None
+        replica.start()
+        wait_until(lambda: not os.path.exists(folder), 30, "the leftovers are removed")
+
+
 @test("an altered piece of a copy is noticed and fetched again", seconds=180)
 def _():
     needs("replication")
@@ -170,10 +272,13 @@ def _():
                 c.must("REPLICAOF", "127.0.0.1", primary.port)
             wait_until(lambda: "primary_copy_received" in replica.log_tail(12), 60, "the last byte", step=0.001)
             time.sleep(rng.choice((0, 0.003, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4)))
-            replica.restart(kill=True)
+            again = turn % 2 == 1                         # as a replica, which goes on with what it has
+            replica.restart(kill=True, replicaof=["127.0.0.1", primary.port] if again else None)
+            if again:
+                wait_linked(replica)
             with replica.connect() as c:
                 found = c.must("DBSIZE")
-                true(found in (1, size), f"turn {turn}: {found} keys")
+                true(found in ((size,) if again else (1, size)), f"turn {turn}: {found} keys")
                 value = plain(c.command("GET", "old"))
                 equal(value, str(turn).encode() if found == 1 else None)
                 outcomes.add(found)

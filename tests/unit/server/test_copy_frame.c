@@ -1,7 +1,7 @@
 /*
- * test_copy_frame.c - frames of a whole copy: what goes in comes out, and nothing that was altered does.
+ * test_copy_frame.c - frames and notes of a whole copy: what goes in comes out, and nothing that was altered does.
  */
-#include "server/drive/copy_frame.h"
+#include "server/drive/copy_note.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -108,6 +108,61 @@ START_TEST(place__comes_out_as_it_went_in)
 }
 END_TEST
 
+START_TEST(note__gives_the_pieces_that_are_whole)
+{
+    struct copy_note n = {.id = "0123456789abcdef0123456789abcdef01234567", .boot = "a boot",
+                          .manifest = SLICE_LITERAL("what there is")}, back;
+    struct buf bytes = {0};
+    struct copy_piece p;
+    size_t head;
+
+    copy_note_append(&bytes, &n);
+    head = bytes.size;
+    for (unsigned i = 0; i < 3; i++)
+        copy_piece_append(&bytes, &(struct copy_piece){.file = i, .bytes = 7, .offset = UINT64_C(1) << 40, .sum = UINT64_MAX});
+    for (size_t cut = 0; cut < head; cut++)
+        ck_assert_int_eq(copy_note_parse(slice_of(bytes.data, cut), &back), ERR_CORRUPT);
+    for (size_t cut = head; cut <= bytes.size; cut++) {
+        unsigned found = 0;
+
+        ck_assert_int_eq(copy_note_parse(slice_of(bytes.data, cut), &back), OK);
+        ck_assert_str_eq(back.id, n.id);
+        ck_assert_str_eq(back.boot, n.boot);
+        ck_assert(slice_equal(back.manifest, n.manifest));
+        while (copy_piece_take(&back.pieces, &p)) {
+            ck_assert_uint_eq(p.file, found++);
+            ck_assert_uint_eq(p.bytes, 7);
+            ck_assert_uint_eq(p.offset, UINT64_C(1) << 40);
+            ck_assert_uint_eq(p.sum, UINT64_MAX);
+        }
+        ck_assert_uint_eq(found, (cut - head) / ((bytes.size - head) / 3));
+    }
+    bytes.data[bytes.size - 40] ^= 1; /* the second of three */
+    ck_assert_int_eq(copy_note_parse(buf_slice(&bytes), &back), OK);
+    ck_assert(copy_piece_take(&back.pieces, &p) && !copy_piece_take(&back.pieces, &p));
+    buf_free(&bytes);
+}
+END_TEST
+
+START_TEST(progress__takes_each_piece_at_its_place_only)
+{
+    const uint64_t file_bytes[] = {10, 4};
+    struct copy_progress at = {.file_bytes = file_bytes, .files = 2};
+
+    ck_assert(!copy_progress_fits(&at, 0, 0, 0));
+    ck_assert(!copy_progress_fits(&at, 0, 0, 11));
+    ck_assert(!copy_progress_fits(&at, 0, 1, 1));
+    ck_assert(!copy_progress_fits(&at, 1, 0, 1));
+    ck_assert(copy_progress_fits(&at, 0, 0, 6) && !copy_progress_add(&at, 6));
+    ck_assert(!copy_progress_fits(&at, 0, 6, UINT64_MAX));
+    ck_assert(copy_progress_fits(&at, 0, 6, 4) && copy_progress_add(&at, 4));
+    ck_assert(copy_progress_fits(&at, 1, 0, 4) && copy_progress_add(&at, 4));
+    ck_assert_uint_eq(at.file, 2);
+    ck_assert_uint_eq(at.have, 14);
+    ck_assert(!copy_progress_fits(&at, 2, 0, 1));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("copy_frame");
@@ -119,6 +174,8 @@ int main(void)
     tcase_add_test(c, frame__comes_out_as_it_went_in_and_not_before_it_is_whole);
     tcase_add_test(c, frame__with_any_bit_altered_is_refused);
     tcase_add_test(c, place__comes_out_as_it_went_in);
+    tcase_add_test(c, note__gives_the_pieces_that_are_whole);
+    tcase_add_test(c, progress__takes_each_piece_at_its_place_only);
     suite_add_tcase(suite, c);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
