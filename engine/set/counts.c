@@ -2,7 +2,7 @@
  * counts.c - how many keys, and keys with an expiry, each slot has: exact after any crash.
  *
  * A count row holds (keys, expires, position): the counts with every effect up to that position. Replay adds the
- * deltas of later effects only, once a position: of local effects, which share one, the slot's first carries all (txn.c).
+ * deltas of later effects only, once a position: of local effects, which share one, the slot's first carries all (commit.c).
  * Every floor row travels with all unsaved count rows of its family.
  */
 #include "engine/set/set_priv.h"

@@ -9,6 +9,8 @@
 #ifndef CAIRN_ENGINE_SET_SET_PRIV_H
 #define CAIRN_ENGINE_SET_SET_PRIV_H
 
+#include "base/check.h"
+#include "base/hash.h"
 #include "engine/set/elements.h"
 #include "engine/set/journal.h"
 #include "engine/set/set.h"
@@ -207,8 +209,19 @@ void set_wake_writer(struct set *s);
 void gate_read(struct txn *t);
 void gate_done(struct txn *t);
 
-/* txn.c: the entry that collects what the running effect does to o */
+/* change.c: the entry that collects what the running effect does to o; touch_record: to its record only */
 struct touched *touch(struct txn *t, struct obj *o);
+struct touched *touch_record(struct txn *t, struct obj *o);
+
+/* A key's slot: known without hashing while the transaction has one slot. */
+static inline slot_t txn_slot(const struct txn *t, struct slice key)
+{
+    if (t->slot_count == 1) {
+        check_slow(hash_slot(key) == t->slots[0]);
+        return t->slots[0];
+    }
+    return hash_slot(key);
+}
 
 /* rows.c: record and changed rows of an object into the transaction's batch; it is clean when that has landed */
 void write_through(struct txn *t, struct space *space, struct obj *o);
