@@ -313,20 +313,6 @@ def _():
         same(whole(c), before)
 
 
-@test("slots move between this server and Redis in one cluster, both ways", seconds=300)
-def _():
-    with Cluster(3, binaries=[None, REDIS, None]) as c:
-        fill(c, 3000)
-        before = whole(c)
-        reshard(c, c.nodes[0], c.nodes[1], 50)
-        c.wait_ok()
-        same(whole(c), before)
-        reshard(c, c.nodes[1], c.nodes[2], 100)
-        c.wait_ok()
-        healthy(c)
-        same(whole(c), before)
-
-
 @test("redis-cli --cluster import takes over a standalone Redis, and one of ours")
 def _():
     for binary in (REDIS, None):
