@@ -171,7 +171,7 @@ def _():
             equal(r.must("GET", keys[0]), b"before")
 
 
-@test("a master that is cut off refuses writes within the node timeout, and serves again after it", seconds=120)
+@test("a master that is cut off refuses writes within the node timeout, and serves again after it", seconds=120, alone=True)
 def _():
     if subject_is_redis():
         skip("Redis 7 takes up to 1.5 node timeouts")

@@ -39,7 +39,7 @@ def healed(c, writers, counts):
     wait_until(lambda: all(len(w.confirmed) > n + 5 for w, n in zip(writers, counts)), 60, "every writer goes on")
 
 
-@test("a partition: the minority's master stops in time, the majority fails over, and all agree after it", seconds=240)
+@test("a partition: the minority's master stops in time, the majority fails over, and all agree after it", seconds=240, alone=True)
 def _():
     with Network(6) as net, six_in(net) as c:
         ready(c)

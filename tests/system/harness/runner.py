@@ -4,13 +4,16 @@
     def _():
         ...
 
-A test fails by raising, and leaves out what cannot be done here with skip("why"). Every test has a time limit.
+A test fails by raising, and leaves out what cannot be done here with skip("why"). Every test has a time limit. Tests run
+in lanes side by side (lanes.py); test(..., alone=True) is one that measures time and needs the machine for itself.
 """
 import fnmatch
 import signal
 import sys
 import time
 import traceback
+
+from harness import lanes
 
 _tests = []
 
@@ -24,13 +27,13 @@ class TooSlow(BaseException):
 
 
 class Test:
-    def __init__(self, name, group, run, seconds):
-        self.name, self.group, self.run, self.seconds = name, group, run, seconds
+    def __init__(self, name, group, run, seconds, alone):
+        self.name, self.group, self.run, self.seconds, self.alone = name, group, run, seconds, alone
 
 
-def test(name, seconds=120):
+def test(name, seconds=120, alone=False):
     def register(function):
-        _tests.append(Test(name, function.__module__.replace("test_", ""), function, seconds))
+        _tests.append(Test(name, function.__module__.replace("test_", ""), function, seconds, alone))
         return function
     return register
 
@@ -64,7 +67,7 @@ def _run_one(each):
         result, detail = "skipped", str(e)
     except TooSlow:
         result, detail = "failed", f"took longer than {2 * each.seconds} s\n" + traceback.format_exc(limit=-6)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as e:
         where = traceback.extract_tb(e.__traceback__)[-1]
@@ -75,7 +78,8 @@ def _run_one(each):
     return result, detail, time.monotonic() - started
 
 
-def run(patterns, list_only=False):
+def run(patterns, ports, use_ports, list_only=False):
+    """ports: first and last of them; use_ports(lane, lanes) takes a part of them for this process."""
     chosen = [t for t in _tests if not patterns or any(
         p == t.group or fnmatch.fnmatch(f"{t.group}: {t.name}".lower(), f"*{p.lower()}*") for p in patterns)]
     if list_only:
@@ -84,15 +88,18 @@ def run(patterns, list_only=False):
         return 0
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     failures = []
-    for each in chosen:
-        result, detail, seconds = _run_one(each)
+
+    def report(each, result, detail, seconds, printed):
         counts[result] += 1
+        sys.stdout.write(printed)
         mark = {"passed": "ok  ", "failed": "FAIL", "skipped": "skip"}[result]
         print(f"{mark}  {each.group}: {each.name} ({seconds:.1f} s)" + (f": {detail}" if result == "skipped" else ""))
         if result == "failed":
             failures.append(f"{each.group}: {each.name}")
             print("      " + detail.rstrip().replace("\n", "\n      "))
         sys.stdout.flush()
+
+    lanes.run(chosen, lanes.count_for(chosen, ports), _run_one, use_ports, report)
     if failures:
         print("\nfailed:\n  " + "\n  ".join(failures))
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")

@@ -46,6 +46,13 @@ def port_is_free(port):
     return True
 
 
+def use_ports(lane, lanes):
+    """This process takes the ports of one of so many lanes."""
+    count = (PORTS[1] - PORTS[0] + 1) // lanes
+    PORTS[:] = [PORTS[0] + lane * count, PORTS[0] + (lane + 1) * count - 1]
+    _next_port[0] = PORTS[0] + os.getpid() * 7 % count
+
+
 def free_port():
     for _ in range(PORTS[1] - PORTS[0] + 1):
         port = _next_port[0]
