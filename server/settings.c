@@ -78,23 +78,40 @@ static enum err fsync_policy(void *context, struct config *c)
     return cluster(context, c);
 }
 
+/* The bus has its port and its links; the others reach it as they did. */
+static enum err tls_cluster(void *context, struct config *c)
+{
+    struct cluster_service *s = node_cluster(context);
+
+    if (s != NULL && cluster_service_speaks_tls(s) != config_bool(c, "tls-cluster"))
+        return err_set(ERR_INVALID, "a node of a cluster has to be started anew for it");
+    return OK;
+}
+
 /* Certificates are read again; connections that exist keep theirs. */
 static enum err tls(void *context, struct config *c)
 {
+    struct cluster_service *s = node_cluster(context);
+    bool of_bus = s != NULL && cluster_service_speaks_tls(s);
     struct options o;
-    struct tls_context *tls_new = NULL;
+    struct tls_context *tls_new = NULL, *tls_bus = NULL;
     enum err e;
 
     if (node_tls_port(context) == 0)
         return OK;
     options_from(&o, c);
     e = tls_context_new(&o.tls, &tls_new);
+    if (e == OK && of_bus)
+        e = tls_context_new(&o.tls, &tls_bus);
     options_fini(&o);
     if (e != OK) {
+        tls_context_free(tls_new);
         log_event(LOG_WARNING, "TLS settings refused: error=\"%s\"", err_text());
         return err_set(ERR_INVALID, "Unable to update TLS configuration. Check server logs.");
     }
     node_tls_replace(context, tls_new);
+    if (of_bus)
+        cluster_service_set_tls(s, tls_bus);
     return OK;
 }
 
@@ -125,6 +142,8 @@ void settings_watch(struct node *n, struct config *c)
         {"wal-retention-bytes", retention},
         {"wal-retention-seconds", retention},
         {"maxmemory", memory},
+        {"tls-cluster", tls_cluster},
+        {"tls-replication", cluster},
         {"tls-cert-file", tls},
         {"tls-key-file", tls},
         {"tls-key-file-pass", tls},

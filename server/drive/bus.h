@@ -12,6 +12,7 @@
 #include "cluster/cluster.h"
 
 struct bus;
+struct tls_context;
 
 typedef void bus_event(void *context, const struct cluster_event *event);
 
@@ -20,6 +21,7 @@ struct bus_options {
     size_t address_count;
     uint16_t port;
     uint64_t send_buffer_max; /* bytes queued on a link beyond which it is closed; 0: no limit */
+    struct tls_context *take_tls; /* all links speak TLS; NULL: none does. Taken, also on failure */
     bus_event *event;
     void *context;
 };
@@ -37,6 +39,9 @@ void bus_close(struct bus *b);
 void bus_obey(struct bus *b, const struct cluster_action *action);
 
 void bus_set_send_buffer_max(struct bus *b, uint64_t bytes);
+
+/* Other certificates: for links to come. Only of a bus that speaks TLS. */
+void bus_set_tls(struct bus *b, struct tls_context *take_tls);
 
 /* Bytes that wait to be sent on a link, and bytes allocated for them; zeros for an unknown link. */
 void bus_link_buffers(struct bus *b, link_t link, uint64_t *used, uint64_t *allocated);

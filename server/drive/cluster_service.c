@@ -55,6 +55,7 @@ struct cluster_service {
     char *dir, *config_file;
     struct state_file *file; /* nodes.conf */
     int lock_fd;
+    bool speaks_tls; /* the bus */
     msec_t wall_start_ms, monotonic_start_ms;
 
     _Atomic msec_t writes_until_ms; /* monotonic; see cluster_writes_until */
@@ -386,15 +387,26 @@ static void init_lock(struct cluster_service *s)
     pthread_mutexattr_destroy(&recursive);
 }
 
-enum err cluster_service_open(const struct cluster_service_options *options, struct cluster_service **out)
+static enum err bus_make(struct cluster_service *s, const struct cluster_service_options *options)
 {
-    struct cluster_service *s = calloc(1, sizeof *s);
     struct bus_options bus = {.addresses = options->addresses,
                               .address_count = options->address_count,
                               .port = cluster_bus_port(&options->config),
                               .send_buffer_max = options->send_buffer_max,
                               .event = on_event,
                               .context = s};
+
+    s->speaks_tls = options->config.tls_cluster;
+    if (s->speaks_tls && options->config.tls_port == 0)
+        return err_set(ERR_INVALID, "tls-cluster needs a tls-port: the bus port goes by it");
+    if (s->speaks_tls)
+        TRY(node_tls_client(s->node, &bus.take_tls));
+    return bus_open(&bus, &s->bus);
+}
+
+enum err cluster_service_open(const struct cluster_service_options *options, struct cluster_service **out)
+{
+    struct cluster_service *s = calloc(1, sizeof *s);
     enum err e = OK;
 
     check(s != NULL);
@@ -412,7 +424,7 @@ enum err cluster_service_open(const struct cluster_service_options *options, str
         if (set_keys(node_set(s->node), db) > 0)
             e = err_set(ERR_INVALID, "database %u holds keys: a cluster node has database 0 only. Move them there, or "
                                      "flush that database, with cluster-enabled no.", db);
-    if (e != OK || (e = lock_files(s)) != OK || (e = core_open(s, options)) != OK || (e = bus_open(&bus, &s->bus)) != OK) {
+    if (e != OK || (e = lock_files(s)) != OK || (e = core_open(s, options)) != OK || (e = bus_make(s, options)) != OK) {
         cluster_service_close(s);
         return e;
     }
@@ -499,6 +511,16 @@ void cluster_service_configure(struct cluster_service *s, const struct cluster_c
 {
     bus_set_send_buffer_max(s->bus, send_buffer_max);
     cluster_service_step(s, &(struct cluster_event){.type = CLUSTER_EVENT_CONFIG, .config = config}, NULL, NULL);
+}
+
+bool cluster_service_speaks_tls(const struct cluster_service *s)
+{
+    return s->speaks_tls;
+}
+
+void cluster_service_set_tls(struct cluster_service *s, struct tls_context *take_tls)
+{
+    bus_set_tls(s->bus, take_tls);
 }
 
 void cluster_service_link_buffers(struct cluster_service *s, link_t link, uint64_t *used, uint64_t *allocated)

@@ -17,6 +17,7 @@
 struct cluster_service;
 struct node;
 struct moves;
+struct tls_context;
 
 struct cluster_service_options {
     struct node *node;
@@ -69,6 +70,10 @@ bool cluster_service_may_write(const struct cluster_service *s);
 
 /* CONFIG SET of a cluster-* directive. */
 void cluster_service_configure(struct cluster_service *s, const struct cluster_config *config, uint64_t send_buffer_max);
+
+/* The bus speaks TLS (tls-cluster at the start). With other certificates: for links to come. */
+bool cluster_service_speaks_tls(const struct cluster_service *s);
+void cluster_service_set_tls(struct cluster_service *s, struct tls_context *take_tls);
 
 /* Bytes waiting on a link (CLUSTER LINKS). */
 void cluster_service_link_buffers(struct cluster_service *s, link_t link, uint64_t *used, uint64_t *allocated);

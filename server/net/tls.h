@@ -26,6 +26,8 @@ void tls_context_free(struct tls_context *c);
 void *tls_accept(struct tls_context *c, int fd);
 void *tls_connect(struct tls_context *c, int fd);
 void tls_free(void *tls);
+/* An SSL between two memory BIOs, for tls_pipe.c: the peer has to show a certificate if it is known whom to believe. */
+void *tls_in_memory(struct tls_context *c, bool accept);
 
 /* Goes on with the handshake, which the first reads and writes would do too: 1 when it is over, else as they answer. */
 int tls_handshake(void *tls, bool *wants_read, bool *wants_write);
