@@ -139,7 +139,7 @@ struct output {
     struct vfs *vfs;
     int handle;
     struct buf chunk;
-    uint64_t written, bytes_max, commands;
+    uint64_t written, bytes_max, commands, of_databases;
     int db;
     bool cut;
 };
@@ -150,6 +150,19 @@ static enum err output_flush(struct output *o)
     o->written += o->chunk.size;
     buf_clear(&o->chunk);
     return OK;
+}
+
+/* How many effects of the frame empty or exchange a database. */
+static uint64_t frame_of_databases(const struct frame *f)
+{
+    uint64_t found = 0;
+
+    for (uint32_t i = 0; i < f->effects; i++) {
+        struct journal_effect e = frame_effect(f, i);
+
+        found += journal_kind_of(&e) == JOURNAL_FLUSH || journal_kind_of(&e) == JOURNAL_SWAP;
+    }
+    return found;
 }
 
 /* How many commands of the frame change something, and the database of the first. */
@@ -189,6 +202,7 @@ static enum err frame_put(struct output *o, const struct frame *f)
     buf_append_slice(&o->chunk, f->text);
     o->db = frame_last_db(f);
     o->commands += commands;
+    o->of_databases += frame_of_databases(f);
     return o->chunk.size >= CHUNK_BYTES ? output_flush(o) : OK;
 }
 
@@ -216,6 +230,7 @@ static enum err write_aside(struct vfs *vfs, struct wal_reader *reader, const ch
     vfs->close(vfs->context, o.handle);
     buf_free(&o.chunk);
     out->commands = o.commands;
+    out->of_databases = o.of_databases;
     out->bytes = o.written;
     out->cut = o.cut;
     return e;

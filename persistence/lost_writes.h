@@ -23,6 +23,7 @@ enum { LOST_WRITES_NAME_MAX = 160 };
 struct lost_writes {
     char name[LOST_WRITES_NAME_MAX]; /* "": nothing to save */
     uint64_t commands, bytes;        /* in the file */
+    uint64_t of_databases;           /* of them: FLUSHDB (FLUSHALL is one for each database) and SWAPDB. 0 for a file that was found */
     bool cut;                        /* there was more than bytes_max: the last commands are missing */
     bool late;                       /* the log no longer reaches back to `from`: the first commands are missing */
 };

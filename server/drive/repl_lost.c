@@ -76,6 +76,7 @@ enum err repl_lost_save(struct repl *r, const struct repl_peer_history *primary)
     lsn_t tail = wal_tail(r->wal), branch;
     struct lost_writes saved;
     struct history own;
+    char databases[40] = "";
 
     if (!primary->known || bytes_max(r) == 0)
         return OK;
@@ -87,10 +88,12 @@ enum err repl_lost_save(struct repl *r, const struct repl_peer_history *primary)
     if (branch >= tail)
         return OK;
     TRY(lost_writes_save(vfs_posix(), r->wal, node_dir(r->node), branch, bytes_max(r), &saved));
+    if (saved.of_databases > 0)
+        snprintf(databases, sizeof databases, " of_databases=%llu", (unsigned long long)saved.of_databases);
     if (saved.name[0] != '\0')
-        log_event(LOG_WARNING, "lost_writes_saved file=%s/%s from=%llu to=%llu commands=%llu bytes=%llu%s%s",
+        log_event(LOG_WARNING, "lost_writes_saved file=%s/%s from=%llu to=%llu commands=%llu bytes=%llu%s%s%s",
                   node_dir(r->node), saved.name, (unsigned long long)branch, (unsigned long long)tail,
-                  (unsigned long long)saved.commands, (unsigned long long)saved.bytes,
+                  (unsigned long long)saved.commands, (unsigned long long)saved.bytes, databases,
                   saved.cut ? " cut=1" : "", saved.late ? " late=1" : "");
     TRY(lost_writes_bound(vfs_posix(), node_dir(r->node), bytes_max(r)));
     sum(r);

@@ -107,6 +107,39 @@ def _():
             equal(plain(c.command("GET", "lost:2")), b"two")
 
 
+@test("FLUSHALL, FLUSHDB and SWAPDB that only the old master had are in the file and named in the log, and undone", seconds=120)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return
+
+    def drastic(c):                               # database 3
+        c.must("SET", "lost:1", "one")
+        c.must("SWAPDB", 0, 3)
+        c.must("FLUSHDB")
+        c.must("SELECT", 0)
+        c.pipeline([("MULTI",), ("SET", "lost:2", "two"), ("FLUSHALL",), ("SET", "lost:3", "three"), ("EXEC",)])
+        c.must("SWAPDB", 0, 9)
+
+    for make in (Server, redis):
+        with Server() as old, make() as new:
+            split(old, new, drastic)
+            old.restart(kill=True, replicaof=["127.0.0.1", new.port])
+            wait_until(lambda: old.info("replication").get("master_link_status") == "up", 60, "the link")
+            found = [[w[0], w[1].upper()] + w[2:] for w in commands_of(old, files(old)[0])]
+            equal([w for w in found if w[1] not in (b"MULTI", b"EXEC")],
+                  [[3, b"SET", b"lost:1", b"one"], [0, b"SWAPDB", b"0", b"3"], [3, b"FLUSHDB"], [0, b"SET", b"lost:2", b"two"],
+                   [0, b"FLUSHDB"], [0, b"SET", b"lost:3", b"three"], [0, b"SWAPDB", b"0", b"9"]])
+            with old.connect() as c:
+                equal([plain(c.command("GET", k)) for k in ("shared", "new", "lost:3")], [b"1", b"yes", None])
+                c.must("SELECT", 3)
+                equal([plain(c.command("GET", k)) for k in ("shared3", "lost:1")], [b"1", None])
+                c.must("SELECT", 9)
+                equal(c.must("DBSIZE"), 0)
+            with open(old.log_path) as f:
+                true(" of_databases=4" in f.read(), "the log counts what changed whole databases")
+
+
 @test("the writes are saved also when the new master is a Redis, and through two changes of history", seconds=120)
 def _():
     needs("replication")
