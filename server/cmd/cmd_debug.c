@@ -210,6 +210,7 @@ static enum err debug_object(struct call *c) /* DEBUG OBJECT key */
 
 /* ---- Fingerprints ---- */
 
+/* Added to *out. */
 static enum err key_digest(struct call *c, struct txn *t, unsigned db, struct slice key, struct digest *out)
 {
     struct obj *o;
@@ -248,14 +249,15 @@ static enum err page_digest(struct call *c, struct txn *t, unsigned db, const st
     for (size_t i = 0; i < n->count; i++) {
         size_t begin = i > 0 ? n->ends[i - 1] : 0;
         struct slice key = slice_of(n->bytes.data + begin, n->ends[i] - begin);
-        struct digest value, both;
-        enum err e = key_digest(c, t, db, key, &value);
+        struct digest d = {{0}};
+        enum err e;
 
+        digest_mix(&d, key);
+        e = key_digest(c, t, db, key, &d);
         if (e == ERR_NOT_FOUND)
             continue; /* it went away meanwhile */
         TRY(e);
-        both = digest_of((struct slice[]){slice_of(&db, sizeof db), key, slice_of(value.bytes, sizeof value.bytes)}, 3);
-        digest_add(sum, &both);
+        digest_add(sum, slice_of(d.bytes, DIGEST_BYTES));
     }
     return OK;
 }
@@ -266,6 +268,7 @@ static enum err database_digest(struct call *c, struct txn *t, unsigned db, stru
     uint64_t cursor = 0;
     enum err e;
 
+    digest_mix_number(sum, db);
     do {
         n.count = 0;
         buf_clear(&n.bytes);

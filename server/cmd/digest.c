@@ -1,51 +1,46 @@
 /*
- * digest.c - SHA1 over length-prefixed pieces; sums of those for what has no order.
+ * digest.c - SHA1 over values as Redis' DEBUG DIGEST takes it: what has an order is mixed (the sum so far and the next piece are digested
+ * together), what has none is added by xor.
  */
 #include "server/cmd/digest.h"
 
+#include <arpa/inet.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "engine/type/element_walk.h"
-#include "engine/type/keyspace.h"
 #include "engine/type/list.h"
 #include "engine/type/string.h"
 #include "engine/type/zset_walk.h"
 
-struct digest digest_of(const struct slice *pieces, size_t count)
+static struct digest sha1(struct slice bytes)
 {
     struct digest d;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-    check(context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t size = pieces[i].size;
-
-        check(EVP_DigestUpdate(context, &size, sizeof size) == 1 &&
-              EVP_DigestUpdate(context, pieces[i].data, pieces[i].size) == 1);
-    }
-    check(EVP_DigestFinal_ex(context, d.bytes, NULL) == 1);
-    EVP_MD_CTX_free(context);
+    check(EVP_Digest(bytes.data != NULL ? bytes.data : (const uint8_t *)"", bytes.size, d.bytes, NULL, EVP_sha1(), NULL) == 1);
     return d;
 }
 
-/* Little-endian addition: unlike xor, equal parts do not cancel out. */
-void digest_add(struct digest *sum, const struct digest *more)
+void digest_add(struct digest *sum, struct slice bytes)
 {
-    unsigned carry = 0;
+    struct digest more = sha1(bytes);
 
-    for (size_t i = 0; i < DIGEST_BYTES; i++) {
-        carry += (unsigned)sum->bytes[i] + more->bytes[i];
-        sum->bytes[i] = (uint8_t)carry;
-        carry >>= 8;
-    }
+    for (size_t i = 0; i < DIGEST_BYTES; i++)
+        sum->bytes[i] ^= more.bytes[i];
 }
 
-static void add_pieces(struct digest *sum, const struct slice *pieces, size_t count)
+void digest_mix(struct digest *sum, struct slice bytes)
 {
-    struct digest d = digest_of(pieces, count);
+    digest_add(sum, bytes);
+    *sum = sha1(slice_of(sum->bytes, DIGEST_BYTES));
+}
 
-    digest_add(sum, &d);
+void digest_mix_number(struct digest *sum, uint32_t number)
+{
+    uint32_t bytes = htonl(number);
+
+    digest_mix(sum, slice_of(&bytes, sizeof bytes));
 }
 
 static enum err string_digest(struct txn *t, struct obj *o, struct buf *scratch, struct digest *sum)
@@ -53,7 +48,7 @@ static enum err string_digest(struct txn *t, struct obj *o, struct buf *scratch,
     struct slice value;
 
     TRY(string_get(t, o, scratch, &value));
-    add_pieces(sum, &value, 1);
+    digest_mix(sum, value);
     return OK;
 }
 
@@ -64,9 +59,18 @@ static enum err list_digest(struct txn *t, struct obj *o, struct digest *sum)
 
     TRY(list_walk_begin(t, o, 0, false, &w));
     while ((e = list_walk_next(&w)) == OK)
-        add_pieces(sum, (struct slice[]){slice_of(&w.index, sizeof w.index), w.element}, 2);
+        digest_mix(sum, w.element);
     list_walk_end(&w);
     return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static void add_pair(struct digest *sum, struct slice left, struct slice right)
+{
+    struct digest pair = {{0}};
+
+    digest_mix(&pair, left);
+    digest_mix(&pair, right);
+    digest_add(sum, slice_of(pair.bytes, DIGEST_BYTES));
 }
 
 static enum err elements_digest(struct txn *t, struct obj *o, struct digest *sum)
@@ -75,8 +79,12 @@ static enum err elements_digest(struct txn *t, struct obj *o, struct digest *sum
     enum err e;
 
     TRY(element_walk_begin(t, o, &w));
-    while ((e = element_walk_next(&w)) == OK)
-        add_pieces(sum, (struct slice[]){w.name, w.value}, o->type == OBJ_HASH ? 2 : 1);
+    while ((e = element_walk_next(&w)) == OK) {
+        if (o->type == OBJ_HASH)
+            add_pair(sum, w.name, w.value);
+        else
+            digest_add(sum, w.name);
+    }
     element_walk_end(&w);
     return e == ERR_NOT_FOUND ? OK : e;
 }
@@ -90,9 +98,9 @@ static enum err zset_digest(struct txn *t, struct obj *o, struct digest *sum)
     e = zset_walk_first(t, o, false, w);
     if (e == OK) {
         while ((e = zset_walk_next(w)) == OK) {
-            double score = w->score + 0.0; /* -0 and 0 are one score */
+            char score[64];
 
-            add_pieces(sum, (struct slice[]){w->member, slice_of(&score, sizeof score)}, 2);
+            add_pair(sum, w->member, slice_of(score, (size_t)snprintf(score, sizeof score, "%.17g", w->score)));
         }
         zset_walk_end(w);
     }
@@ -102,23 +110,20 @@ static enum err zset_digest(struct txn *t, struct obj *o, struct digest *sum)
 
 enum err digest_value(struct txn *t, struct obj *o, struct buf *scratch, struct digest *out)
 {
-    struct digest sum = {{0}};
-    const char *type = keyspace_type_name((enum obj_type)o->type);
     enum err e = OK;
 
+    digest_mix_number(out, (uint32_t)o->type); /* the same numbers as there */
     switch ((enum obj_type)o->type) {
-    case OBJ_STRING: e = string_digest(t, o, scratch, &sum); break;
-    case OBJ_LIST: e = list_digest(t, o, &sum); break;
+    case OBJ_STRING: e = string_digest(t, o, scratch, out); break;
+    case OBJ_LIST: e = list_digest(t, o, out); break;
     case OBJ_SET:
-    case OBJ_HASH: e = elements_digest(t, o, &sum); break;
-    case OBJ_ZSET: e = zset_digest(t, o, &sum); break;
-    default: add_pieces(&sum, (struct slice[]){obj_value(o)}, 1); break;
+    case OBJ_HASH: e = elements_digest(t, o, out); break;
+    case OBJ_ZSET: e = zset_digest(t, o, out); break;
+    default: digest_mix(out, obj_value(o)); break;
     }
-    TRY(e);
-    *out = digest_of((struct slice[]){slice_str(type), slice_of(sum.bytes, sizeof sum.bytes),
-                                      slice_str(o->expire_ms != 0 ? "expires" : "")},
-                     3);
-    return OK;
+    if (o->expire_ms != 0)
+        digest_add(out, SLICE_LITERAL("!!expire!!"));
+    return e;
 }
 
 void digest_text(const struct digest *d, struct buf *out)

@@ -8,7 +8,7 @@ from harness import dump
 from harness.cluster import Cluster, cli
 from harness.moving import healthy, open_slot, reshard, rows_of, same, text, whole
 from harness.runner import equal, test, true
-from harness.server import REDIS, Server, subject_is_redis, temporary_folder, wait_until
+from harness.server import REDIS, Server, redis, subject_is_redis, temporary_folder, wait_until
 from test_rdb import redis_on
 
 
@@ -222,3 +222,17 @@ def _():
         with Server(cluster=True) as ours, Server(binary=REDIS, cluster=True) as theirs:
             new_nodes(c, before, ours, theirs)
         checked(c, before)
+
+
+@test("DEBUG DIGEST and DIGEST-VALUE are those of Redis, so that fix can compare a key on a node of each kind")
+def _():
+    with Server(enable_debug_command="yes") as ours, redis(enable_debug_command="yes") as theirs, \
+            ours.connect() as x, theirs.connect() as y:
+        commands = list(forms("tag", random.Random(5)))
+        names = sorted({words[1] for words in commands})
+        for c in (x, y):
+            for db in (0, 3):
+                c.must("SELECT", db)
+                c.pipeline(commands)
+        equal(x.must("DEBUG", "DIGEST-VALUE", *names), y.must("DEBUG", "DIGEST-VALUE", *names))
+        equal(x.must("DEBUG", "DIGEST"), y.must("DEBUG", "DIGEST"))
