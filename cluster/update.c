@@ -7,7 +7,9 @@
  * (3) The source of an import may have a greater epoch than this node knew when it took the slot by command: its claim from before
  *     then must not take the slot back (the keys are here, and would be dropped). Its epoch is beaten instead, as it would
  *     have been at the command.
- * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced.
+ * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced, or the slot was being moved from here
+ *     key by key: redis-cli --cluster fix gives such a slot to whom it chooses and moves the rest of the keys afterwards. They stay, and
+ *     the mark with them, until MIGRATE takes them.
  */
 #include "cluster/update.h"
 
@@ -43,6 +45,7 @@ static bool may_take(const struct cluster *c, slot_t slot, const struct claim *c
 static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
 {
     struct node *owner = c->owner[slot];
+    bool has_keys;
 
     claim->claimed++;
     if (owner == claim->s) {
@@ -55,16 +58,17 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         claim->beaten = true;
         return;
     }
-    if (owner == c->myself && cluster_slot_keys(c, slot) > 0) {
+    has_keys = (owner == c->myself || (owner != NULL && owner == c->myself->master)) && cluster_slot_keys(c, slot) > 0;
+    if (owner == c->myself && has_keys && c->migrating[slot] == NULL) {
         bit_set(c->lost, slot);
         c->any_lost = true;
         slots_set_dropping(c, slot, true);
-    } else if (owner != NULL && owner == c->myself->master && cluster_slot_keys(c, slot) > 0) {
+    } else if (owner != c->myself && has_keys) {
         slots_set_dropping(c, slot, true); /* the master does it, unless this replica must take over before the end */
     }
     if (owner != NULL && owner == claim->my_master)
         claim->taken++;
-    if (owner == c->myself && c->migrating[slot] == claim->s)
+    if (owner == c->myself && c->migrating[slot] == claim->s && !has_keys)
         slots_set_migrating(c, slot, NULL);
     slots_assign(c, slot, claim->s);
     /* Keys are dropped only behind it; without keys, an old claim of ours would only be corrected once more. */

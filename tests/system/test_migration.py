@@ -329,44 +329,6 @@ def _():
             same(whole(c), before)
 
 
-@test("redis-cli --cluster fix closes a slot whose move was broken off, whatever the step", seconds=300)
-def _():
-    with Cluster(3, enable_debug_command="yes") as c: # a key on both sides is compared by DEBUG DIGEST-VALUE
-        target, third, source = c.nodes
-        with source.connect() as s:
-            s.pipeline([("SET", "{foo}%d" % i, str(i)) for i in range(50)])
-            s.must("HSET", "{foo}hash", *[str(i) for i in range(400)])
-        before = whole(c)
-
-        def half():
-            with source.connect() as x:
-                keys = x.must("CLUSTER", "GETKEYSINSLOT", SLOT, 20)
-                x.must("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "COPY", "KEYS", *keys[:5]) # on both sides
-                x.must("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys[5:])
-
-        steps = [
-            lambda: equal(text(target, "CLUSTER", "SETSLOT", SLOT, "IMPORTING", c.id_of(source)), "OK"),
-            lambda: equal(text(source, "CLUSTER", "SETSLOT", SLOT, "MIGRATING", c.id_of(target)), "OK"),
-            half,
-            lambda: move_keys(source, target, SLOT, "REPLACE"),
-            lambda: equal(text(target, "CLUSTER", "SETSLOT", SLOT, "NODE", c.id_of(target)), "OK"),
-        ]
-        for count in range(1, len(steps) + 1):
-            for step in steps[:count]:
-                step()
-            cli("--cluster", "fix", c.nodes[0].address)
-            wait_until(c.agree, 10, "one map")
-            healthy(c)
-            true(not any("[" in row for n in c.nodes for row in rows_of(c, n)), "open slots")
-            same(whole(c), before)
-            owner = c.owner(SLOT)
-            if owner is target:
-                open_slot(c, target, source)
-                move_keys(target, source)
-                close_slot(c, target, source)
-                wait_until(c.agree, 10, "one map")
-
-
 @test("kill -9 of the source or the target in the middle of a reshard, and redis-cli --cluster fix puts it right", seconds=400)
 def _():
     for victim in (0, 1):

@@ -210,6 +210,32 @@ START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
 }
 END_TEST
 
+START_TEST(update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark)
+{
+    struct lab l;
+    struct peer *a, *b;
+    char words[64];
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    a = lab_peer(&l, 0, 'a', 5, 300, 399);
+    b = lab_peer(&l, 1, 'b', 4, 400, 499);
+    for (slot_t s = 150; s < 153; s++) {
+        l.keys[s] = s == 152 ? 0 : 7;
+        snprintf(words, sizeof words, "%u MIGRATING %.40s", s, lab_node(&l, s == 150 ? b : a)->id);
+        ck_assert_int_eq(lab_command(&l, CLUSTER_CMD_SETSLOT, words).type, CLUSTER_REPLY_OK);
+    }
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    ck_assert_ptr_eq(l.core->owner[150], lab_node(&l, a));
+    ck_assert_ptr_eq(l.core->migrating[150], lab_node(&l, b));
+    ck_assert_ptr_eq(l.core->migrating[151], lab_node(&l, a));
+    ck_assert_ptr_null(l.core->migrating[152]); /* the move is over */
+    lab_close(&l);
+}
+END_TEST
+
 START_TEST(dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone)
 {
     struct lab l;
@@ -560,6 +586,7 @@ int main(void)
     tcase_add_test(tests, update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer);
     tcase_add_test(tests, update_rule__a_mark_is_forgotten_when_the_owner_claims_again);
     tcase_add_test(tests, update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map);
+    tcase_add_test(tests, update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark);
     tcase_add_test(tests, dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone);
     tcase_add_test(tests, dropping__goes_on_after_a_crash);
     tcase_add_test(tests, dropping__a_promoted_replica_goes_on_with_what_its_master_began);
