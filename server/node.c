@@ -274,7 +274,7 @@ void call_wait_for(struct call *c, lsn_t lsn)
  *   total            maxmemory, or half of the machine
  *   cache   1/4      RocksDB's block cache: compressed blocks serve the misses
  *   buffers 1/32     per memtable, 4 .. 64 MB; two may exist at a time
- *   dirty   1/8      1 .. 256 MB: a small part drains too often, and rows of few changes cost compaction (0039)
+ *   dirty   1/4      1 MB .. 1 GB: a small part drains too often, and rows of few changes cost compaction (0039)
  *   clients 1/16     query and output buffers
  *   set              what is left: the objects, dirty ones included
  */
@@ -287,9 +287,9 @@ struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes
         m.total = 16 * mb;
     m.cache = m.total / 4;
     m.buffers = m.total / 32 < 4 * mb ? 4 * mb : m.total / 32 > 64 * mb ? 64 * mb : m.total / 32;
-    m.dirty = m.total / 8 < mb ? mb : m.total / 8 > 256 * mb ? 256 * mb : m.total / 8;
+    m.dirty = m.total / 4 > 1024 * mb ? 1024 * mb : m.total / 4;
     m.set = m.total - m.cache - m.total / 16;
-    m.set = m.set > 2 * m.buffers + 2 * m.dirty ? m.set - 2 * m.buffers : 2 * m.dirty;
+    m.set = m.set > 2 * m.buffers + m.dirty ? m.set - 2 * m.buffers : 2 * m.dirty;
     return m;
 }
 

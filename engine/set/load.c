@@ -10,7 +10,7 @@
 #include "engine/key/record.h"
 #include "engine/key/row.h"
 
-enum { EVICT_SLOTS_MAX = 64, EVICT_VICTIMS_MAX = 32, DELTA_BYTES_MAX = 64 << 10, TRIM_BYTES_MAX = 64 << 10 };
+enum { CLEAN_LEAST_PART = 16, EVICT_SLOTS_MAX = 64, EVICT_VICTIMS_MAX = 32, DELTA_BYTES_MAX = 64 << 10, TRIM_BYTES_MAX = 64 << 10 };
 
 enum err load_record(struct set *s, struct space *space, slot_t slot, uint32_t hash, struct slice key,
                      enum store_tier tier, struct buf *scratch, struct obj **out)
@@ -171,6 +171,11 @@ void evict_some(struct txn *t)
     if (atomic_load_explicit(&s->bytes, memory_order_relaxed) + t->bytes_delta <= budget)
         return;
     delta_pass_on(t, true);
+    if (atomic_load_explicit(&s->bytes, memory_order_relaxed) - atomic_load_explicit(&s->dirty_bytes, memory_order_relaxed) <
+        budget / CLEAN_LEAST_PART) { /* a look through many slots would find next to nothing */
+        set_wake_writer(s);
+        return;
+    }
     for (int tries = 0; tries < EVICT_SLOTS_MAX; tries++) {
         unsigned hand = atomic_fetch_add_explicit(&s->eviction_hand, 1, memory_order_relaxed);
         slot_t slot = hand & (SLOTS - 1);

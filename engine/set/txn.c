@@ -114,10 +114,11 @@ enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struc
 static void stall(struct txn *t)
 {
     struct set *s = t->set;
-    int64_t limit = dirty_limit(s) + atomic_load_explicit(&s->dirty_grace, memory_order_relaxed);
+    int64_t wanted = dirty_limit(s), limit = wanted + atomic_load_explicit(&s->dirty_grace, memory_order_relaxed);
+    int64_t rest = (int64_t)atomic_load_explicit(&s->budget_bytes, memory_order_relaxed) - wanted;
 
-    if (limit < 2 * dirty_limit(s))
-        limit = 2 * dirty_limit(s);
+    if (limit < wanted + (wanted < rest / 2 ? wanted : rest / 2)) /* what is clean must keep room too */
+        limit = wanted + (wanted < rest / 2 ? wanted : rest / 2);
     if (atomic_load_explicit(&s->dirty_bytes, memory_order_relaxed) <= limit)
         return;
     set_wake_writer(s);
