@@ -562,7 +562,8 @@ def _():
     needs("replication")
     if subject_is_redis():
         return
-    small = {"wal_segment_bytes": "256kb", "wal_floor_bytes_max": "512kb", "wal_retention_bytes": "24mb"}
+    small = {"wal_segment_bytes": "256kb", "wal_floor_bytes_max": "512kb", "wal_retention_bytes": "24mb",
+             "repl_copy_hold_seconds": "1"}           # what holds the files of a copy holds the log behind it too
     with Server(**small) as primary, Server(**small) as replica:
         follow(replica, primary)
         wait_until(lambda: syncs(primary)[0] == 1, 30, "the first copy")
