@@ -105,6 +105,7 @@ static enum err parse_options(struct migrate *m)
 static enum err parse(struct migrate *m)
 {
     struct call *c = m->c;
+    size_t digits = 0; /* what is no number is port 0, where nobody is */
 
     TRY(parse_options(m));
     TRY(arg_i64(c, 5, &m->timeout_ms));
@@ -112,8 +113,9 @@ static enum err parse(struct migrate *m)
     if (m->timeout_ms <= 0)
         m->timeout_ms = TIMEOUT_DEFAULT_MS;
     m->host = c->argv[1];
-    snprintf(m->port, sizeof m->port, "%.*s", (int)(c->argv[2].size < 64 ? c->argv[2].size : 64),
-             (const char *)c->argv[2].data);
+    while (digits < c->argv[2].size && digits < sizeof m->port - 1 && c->argv[2].data[digits] >= '0' && c->argv[2].data[digits] <= '9')
+        digits++;
+    snprintf(m->port, sizeof m->port, "%.*s", digits > 0 ? (int)digits : 1, digits > 0 ? (const char *)c->argv[2].data : "0");
     return OK;
 }
 

@@ -26,10 +26,24 @@ enum { KEEPER_MS = 100, MARK_MS = 1000 };
 
 /* ---- A job ---- */
 
+static enum err refuse_overlap(struct call *c, const struct slice *words, size_t at, int64_t first, int64_t last)
+{
+    for (size_t i = 0; i < at; i += 2) {
+        int64_t a = 0, b = 0;
+
+        check(num_parse_i64(words[i], &a) && num_parse_i64(words[i + 1], &b));
+        if (a <= last && first <= b)
+            return reply_error(c, "ERR Slot range %d-%d overlaps with previous range %d-%d.", (int)first, (int)last, (int)a, (int)b);
+    }
+    return OK;
+}
+
 static enum err parse_slots(struct call *c, const struct slice *words, size_t count, uint8_t *bits, size_t *slots)
 {
-    if (count == 0 || count % 2 != 0)
-        return reply_syntax(c);
+    if (count == 0)
+        return reply_error(c, "ERR No slot ranges specified");
+    if (count % 2 != 0)
+        return reply_error(c, "ERR No end slot for final slot range");
     for (size_t i = 0; i < count; i += 2) {
         int64_t a, b;
 
@@ -37,9 +51,8 @@ static enum err parse_slots(struct call *c, const struct slice *words, size_t co
             return reply_error(c, "ERR Invalid or out of range slot");
         if (a > b)
             return reply_error(c, "ERR start slot number %d is greater than end slot number %d", (int)a, (int)b);
+        TRY(refuse_overlap(c, words, i, a, b));
         for (int64_t s = a; s <= b; s++) {
-            if ((bits[s / 8] >> s % 8 & 1) != 0)
-                return reply_error(c, "ERR Slot %d specified multiple times", (int)s);
             bits[s / 8] = (uint8_t)(bits[s / 8] | 1u << s % 8);
             ++*slots;
         }
@@ -189,138 +202,6 @@ void moves_note_flush(struct moves *m)
         if (v->import)
             atomic_store(&v->flushed, true);
     pthread_mutex_unlock(&m->lock);
-}
-
-/* ---- Starting and cancelling jobs ---- */
-
-struct check {
-    const struct move *v;
-    const char *problem; /* NULL: it may begin */
-    slot_t slot;
-};
-
-static void may_depart(void *context, struct cluster *core)
-{
-    struct check *k = context;
-
-    k->problem = NULL;
-    for (size_t i = 0; i < k->v->slot_count && k->problem == NULL; i++) {
-        uint64_t epoch;
-        const char *owner;
-
-        k->slot = k->v->slots[i];
-        owner = cluster_slot_owner(core, k->slot, &epoch);
-        if (owner == NULL || strcmp(owner, cluster_my_id(core)) != 0)
-            k->problem = "is not served by this node";
-        else if (cluster_slot_is_open(core, k->slot))
-            k->problem = "is being moved key by key (CLUSTER SETSLOT)";
-    }
-}
-
-/* The target is a known master, and not this node. */
-static enum err find_target(struct moves *m, struct call *c, struct slice id, struct move *v)
-{
-    const struct cluster_map *map = cluster_service_map(m->service);
-    enum err e = OK;
-    size_t i = 0;
-
-    snprintf(v->source, sizeof v->source, "%s", map->nodes[map->myself].id);
-    while (i < map->node_count && !slice_equal(slice_str(map->nodes[i].id), id))
-        i++;
-    if (i == map->node_count)
-        e = reply_error(c, "ERR Unknown node %.*s", (int)(id.size < 128 ? id.size : 128), (const char *)id.data);
-    else if (i == map->myself)
-        e = reply_error(c, "ERR Target node can not be this node");
-    else if (map->nodes[i].replica)
-        e = reply_error(c, "ERR Target node is not a master");
-    else
-        snprintf(v->target, sizeof v->target, "%s", map->nodes[i].id);
-    cluster_service_map_done(m->service);
-    return e;
-}
-
-/* One "SLOTSRANGE a b [a b ...] NODE id" from word *at on. */
-static enum err parse_one(struct moves *m, struct call *c, size_t *at, struct move **out)
-{
-    struct check k = {0};
-    size_t first, end;
-    enum err e;
-
-    if (!slice_is(c->argv[*at], "slotsrange"))
-        return reply_syntax(c);
-    first = end = *at + 1;
-    while (end < c->argc && !slice_is(c->argv[end], "node"))
-        end++;
-    if (end + 1 >= c->argc)
-        return reply_syntax(c);
-    TRY(move_new(m, c, c->argv + first, end - first, false, out));
-    *at = end + 2;
-    if ((e = find_target(m, c, c->argv[end + 1], *out)) == OK) {
-        k.v = *out;
-        cluster_service_read(m->service, may_depart, &k);
-        if (k.problem != NULL)
-            e = reply_error(c, "ERR Slot %u %s", k.slot, k.problem);
-    }
-    if (e != OK) {
-        move_free(*out);
-        *out = NULL;
-        return e;
-    }
-    rng_hex(txn_rng(c->executor->txn), (*out)->name, MOVE_NAME_SIZE);
-    return OK;
-}
-
-/* All are begun, or none. */
-static enum err begin_all(struct call *c, struct move **jobs, size_t count)
-{
-    size_t entered = 0;
-
-    for (; entered < count; entered++)
-        if (move_enter(jobs[entered]) != OK)
-            break;
-    if (entered == count) {
-        for (size_t i = 0; i < count; i++) {
-            jobs[i]->threaded = true; /* nobody joins it before it has ended */
-            check(pthread_create(&jobs[i]->thread, NULL, depart_run, jobs[i]) == 0);
-        }
-        return reply_ok(c);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (i < entered)
-            move_withdraw(jobs[i]);
-        else
-            move_free(jobs[i]);
-    return reply_error(c, "ERR A slot of the range is in another migration, or there are too many migrations");
-}
-
-enum err moves_migrate(struct moves *m, struct call *c)
-{
-    struct move *jobs[MOVE_JOBS_MAX];
-    size_t count = 0, at = 2;
-    enum err e = OK;
-
-    if (node_is_replica(m->node))
-        return reply_error(c, "ERR Slot migration can only be used on primary nodes.");
-    while (at < c->argc && e == OK && count < MOVE_JOBS_MAX)
-        if ((e = parse_one(m, c, &at, &jobs[count])) == OK)
-            count++;
-    if (e == OK && at < c->argc)
-        e = reply_error(c, "ERR Too many migrations");
-    if (e == OK)
-        return begin_all(c, jobs, count);
-    for (size_t i = 0; i < count; i++)
-        move_free(jobs[i]);
-    return e;
-}
-
-enum err moves_cancel(struct moves *m, struct call *c)
-{
-    pthread_mutex_lock(&m->lock);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        if (!v->import && !move_ended(v->state))
-            atomic_store(&v->cancelled, true);
-    pthread_mutex_unlock(&m->lock);
-    return reply_ok(c);
 }
 
 enum err moves_sync(struct moves *m, struct call *c)

@@ -7,8 +7,8 @@ import time
 
 from redis.crc import key_slot
 
-from harness.cluster import Cluster
-from harness.moving import fill, same, text, whole
+from harness.cluster import Cluster, cli
+from harness.moving import as_text, fill, same, text, whole
 from harness.resp import ConnectionLost
 from harness.runner import equal, test, true
 from harness.server import wait_until
@@ -88,28 +88,53 @@ def _():
 
 @test("CLUSTER MIGRATESLOTS says what is wrong, and begins all or nothing")
 def _():
-    with Cluster(3) as c:
+    with Cluster(3, enable_debug_command="yes") as c:
         a, b, d = c.nodes
         mine, other = c.id_of(a), c.id_of(b)
         for words, reply in (
-                (("SLOTSRANGE", 0, 10, "NODE", "f" * 40), f"-ERR Unknown node {'f' * 40}"),
-                (("SLOTSRANGE", 0, 10, "NODE", mine), "-ERR Target node can not be this node"),
+                (("SLOTSRANGE", 0, 10, "NODE", "f" * 40), f"-ERR Unknown node name: {'f' * 40}"),
+                (("SLOTSRANGE", 0, 10, "NODE", "short"), "-ERR Invalid node name: short"),
+                (("SLOTSRANGE", "NODE", other), "-ERR No slot ranges specified"),
+                (("SLOTSRANGE", 0, 10, "NODE", mine, "MORE"), "-ERR Target node can not be this node."),
+                (("SLOTSRANGE", 6000, 6010, "NODE", other), "-ERR Slots are not served by this node."),
+                (("MORE", 0, 1, "NODE", other), "-ERR syntax error"),
+                (("SLOTSRANGE", 0, 10, "NODE", mine), "-ERR Target node can not be this node."),
                 (("SLOTSRANGE", 10, 0, "NODE", other), "-ERR start slot number 10 is greater than end slot number 0"),
                 (("SLOTSRANGE", 0, 16384, "NODE", other), "-ERR Invalid or out of range slot"),
-                (("SLOTSRANGE", 0, 5, 5, 6, "NODE", other), "-ERR Slot 5 specified multiple times"),
-                (("SLOTSRANGE", 0, 16383, "NODE", other), "-ERR Slot 5461 is not served by this node"),
-                (("SLOTSRANGE", 0, "NODE", other), "-ERR syntax error"),
+                (("SLOTSRANGE", 0, 5, 5, 6, "NODE", other), "-ERR Slot range 5-6 overlaps with previous range 0-5."),
+                (("SLOTSRANGE", 0, 16383, "NODE", other), "-ERR Requested slots span multiple shards"),
+                (("SLOTSRANGE", 0, "NODE", other), "-ERR No end slot for final slot range"),
                 (("SLOTSRANGE", 0, 1), "-ERR syntax error"),
                 (("SLOTSRANGE", 0, 1, "NODE", other, "SLOTSRANGE", 1, 2, "NODE", c.id_of(d)),
-                 "-ERR A slot of the range is in another migration, or there are too many migrations")):
+                 "-ERR Slot ranges in migrations overlap")):
             equal(text(a, "CLUSTER", "MIGRATESLOTS", *words), reply, str(words))
         equal(moves(a), [])
         equal(text(a, "CLUSTER", "SETSLOT", 7, "MIGRATING", other), "OK")
         equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 10, "NODE", other),
-              "-ERR Slot 7 is being moved key by key (CLUSTER SETSLOT)")
+              "-ERR Slots are being manually migrated")
         equal(text(a, "CLUSTER", "SETSLOT", 7, "STABLE"), "OK")
+        equal(text(a, "CLUSTER", "SETSLOT", 5461, "IMPORTING", other), "OK")
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 5461, 5461, "NODE", other), "-ERR Slots are being manually imported")
+        equal(text(a, "CLUSTER", "SETSLOT", 5461, "STABLE"), "OK")
+        with a.connect() as x:                 # nothing is heard in between
+            x.pipeline([("MULTI",), ("CLUSTER", "DELSLOTS", 5461), ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 5461, 5461, "NODE", other)])
+            equal(as_text(x.command("EXEC")), ["OK", "-ERR Slot 5461 has no node served."])
+        c.wait_ok(60)
+        equal(text(a, "CLUSTER", "CANCELSLOTMIGRATIONS"), "-ERR No migrations ongoing")
+        replica = c.add_server()
+        cli("--cluster", "add-node", replica.address, b.address, "--cluster-slave", "--cluster-master-id", other)
+        wait_until(lambda: c.id_of(replica) in c.table(a) and "slave" in c.table(a)[c.id_of(replica)]["flags"], 60, "it is known")
+        equal(text(replica, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 1, "NODE", mine), "-ERR Slot migration can only be used on primary nodes.")
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 1, "NODE", c.id_of(replica)), "-ERR Target node is not a master")
+        c.wait_ok(60)
+        step(a, 300)
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 40, 50, "NODE", other), "OK")
+        equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 30, 40, "NODE", other), "-ERR I am already migrating slot 40.")
+        equal(text(a, "CLUSTER", "CANCELSLOTMIGRATIONS"), "OK")
+        wait_until(lambda: moves(a)[0]["state"] == "cancelled", 60, "it is given up")
+        step(a, 0)
         equal(text(a, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 10, "NODE", other, "SLOTSRANGE", 20, 30, "NODE", c.id_of(d)), "OK")
-        wait_until(lambda: [m["state"] for m in moves(a)] == ["success"] * 2, 30, "both migrations end")
+        wait_until(lambda: [m["state"] for m in moves(a)][:2] == ["success"] * 2, 30, "both migrations end")
         wait_until(lambda: c.owner(5) is b and c.owner(25) is d and c.agree(), 20, "all know the owners")
 
 
