@@ -45,7 +45,9 @@ static enum err settings_read(void *context, struct config *c)
 static enum err read_only(void *context, struct config *c)
 {
     (void)context;
-    return config_bool(c, "replica-read-only") ? OK : err_set(ERR_INVALID, "a replica cannot be written to: its log is its master's, byte for byte");
+    if (config_bool(c, "replica-read-only"))
+        return OK;
+    return err_set(ERR_INVALID, "a replica cannot be written to: its log is its master's, byte for byte");
 }
 
 static void settings_open(struct repl *r)
