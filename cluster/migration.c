@@ -2,7 +2,7 @@
  * migration.c - replica migration (Redis Cluster spec).
  *
  * Every replica decides alone, by rules that give all of them the same answer: the one with the smallest id among the
- * replicas of the masters that have the most goes to the master that has been without any for a while.
+ * replicas of the masters that have the most goes to the master that has been without any for a while. A replica that has not got its data yet is none that a master could be left with.
  */
 #include "cluster/migration.h"
 
@@ -12,12 +12,23 @@
 
 enum { ORPHANED_MIN_MS = 5000, MAX_OK_MIN = 2 };
 
+static uint64_t offset_of(const struct cluster *c, const struct node *n)
+{
+    return n == c->myself ? cluster_my_offset(c) : n->repl_offset;
+}
+
+/* It works, and could take its master's place: who waits for a first copy shows offset 0. */
+static bool is_ok(const struct cluster *c, const struct node *replica)
+{
+    return !node_is(replica, NODE_PFAIL | NODE_FAIL) && (offset_of(c, replica) > 0 || offset_of(c, replica->master) == 0);
+}
+
 static unsigned ok_replicas(const struct cluster *c, const struct node *master)
 {
     unsigned count = 0;
 
     for (size_t i = 0; i < c->node_count && master->replica_count > 0; i++)
-        count += c->nodes[i]->master == master && !node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL);
+        count += c->nodes[i]->master == master && is_ok(c, c->nodes[i]);
     return count;
 }
 
@@ -71,7 +82,7 @@ static bool chosen(const struct cluster *c)
     for (size_t i = 0; i < c->node_count; i++) {
         const struct node *n = c->nodes[i];
 
-        if (n->master != NULL && !node_is(n, NODE_PFAIL | NODE_FAIL) && ok_replicas(c, n->master) == most &&
+        if (n->master != NULL && is_ok(c, n) && ok_replicas(c, n->master) == most &&
             (smallest == NULL || memcmp(n->id, smallest->id, CLUSTER_ID_SIZE) < 0))
             smallest = n;
     }

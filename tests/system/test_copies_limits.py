@@ -21,14 +21,19 @@ def votes_asked(c, node):
     return int(c.info(node).get("cluster_stats_messages_auth-req_sent", 0))
 
 
-def joins(c, master):
-    """A new replica of a master, as the others know it too."""
-    node = c.add_server()
+def reached(c, node, master, port):
+    """Node knows the master under this port."""
+    return c.table(node).get(c.id_of(master), {}).get("address") == f"127.0.0.1:{port}"
+
+
+def joins(c, master, proxy):
+    """A new replica of a master, through the proxy, as the others know it too."""
+    node = c.add_server(cluster_node_timeout=str(TIMEOUT_MS))
     with c.nodes[0].connect() as x:
         x.must("CLUSTER", "MEET", "127.0.0.1", node.port)
     name = c.id_of(master)
-    wait_until(lambda: name in c.table(node) and c.id_of(node) in c.table(c.nodes[0]) and len(c.table(node)) == len(c.nodes), 60,
-               "the new node knows the others")
+    wait_until(lambda: reached(c, node, master, proxy.port) and c.id_of(node) in c.table(c.nodes[0]) and
+               len(c.table(node)) == len(c.nodes), 60, "the new node knows the others")
     with node.connect() as x:
         x.must("CLUSTER", "REPLICATE", name)
     wait_until(lambda: all(c.table(n).get(c.id_of(node), {}).get("master") == name for n in c.nodes[:3]), 60,
@@ -36,11 +41,12 @@ def joins(c, master):
     return node
 
 
-def through(master):
-    """A proxy that replicas to come are sent to."""
+def through(c, master):
+    """A proxy that replicas are sent to."""
     proxy = Proxy(master.port)
     with master.connect() as x:
         x.must("CONFIG", "SET", "cluster-announce-port", proxy.port)
+    wait_until(lambda: all(reached(c, n, master, proxy.port) for n in c.nodes), 60, "everybody knows the proxy")
     return proxy
 
 
@@ -67,9 +73,9 @@ def _():
             with node.connect() as x:
                 x.must("READONLY")
                 return x.must("DBSIZE")
-        with through(master) as proxy:
+        with through(c, master) as proxy:
             proxy.rate = SLOW
-            first = joins(c, master)
+            first = joins(c, master, proxy)
             half(first)
             master.kill()
         wait_until(lambda: "fail" in c.table(c.nodes[0])[c.table(first)[c.id_of(first)]["master"]]["flags"], 60, "the master failed")
@@ -79,9 +85,12 @@ def _():
         c.wait_ok()
         wait_linked(first)
         equal(keys(first), count)
-        with through(master) as proxy:
+        with through(c, master) as proxy:
             proxy.rate = SLOW
-            second = joins(c, master)
+            second = joins(c, master, proxy)
+            half(second)
+            second.restart(kill=True)
+            wait_until(lambda: figure(second, "master_sync_resumed") == 1, 60, "it goes on with what it has")
             half(second)
             master.kill()
         wait_until(lambda: role(first) == "master", 60, "the whole one leads")

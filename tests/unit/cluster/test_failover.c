@@ -460,6 +460,27 @@ START_TEST(migration__stays_when_it_is_not_allowed)
 }
 END_TEST
 
+START_TEST(migration__leaves_no_master_with_a_replica_that_has_no_data_yet)
+{
+    struct shard s;
+    struct peer *alive[4];
+
+    open_shard(&s, true);
+    s.l.core->ok = true;
+    s.a->offset = 100;
+    s.b->offset = 0; /* in the middle of its first copy */
+    node_set_flags(s.l.core, lab_node(&s.l, s.c), NODE_MIGRATE_TO, 0);
+    alive[0] = s.a, alive[1] = s.b, alive[2] = s.c, alive[3] = s.d;
+    memset(s.l.core->myself->id, '0', 1); /* the smallest id */
+    lab_ticks_alive(&s.l, 7000, alive, 4);
+    ck_assert_str_eq(s.l.core->myself->master->id, s.a->id);
+    s.b->offset = 100;
+    lab_ticks_alive(&s.l, 1500, alive, 4);
+    ck_assert_str_eq(s.l.core->myself->master->id, s.c->id);
+    lab_close(&s.l);
+}
+END_TEST
+
 START_TEST(lease__a_master_that_hears_no_answers_stops_within_the_node_timeout)
 {
     struct lab l = {0};
@@ -535,6 +556,7 @@ int main(void)
     tcase_add_test(tests, planned__the_master_names_its_offset_when_writes_are_held_and_lets_go_last);
     tcase_add_test(tests, migration__the_smallest_replica_of_the_richest_master_goes_to_an_orphan);
     tcase_add_test(tests, migration__stays_when_it_is_not_allowed);
+    tcase_add_test(tests, migration__leaves_no_master_with_a_replica_that_has_no_data_yet);
     tcase_add_test(tests, lease__a_master_that_hears_no_answers_stops_within_the_node_timeout);
     tcase_add_test(tests, start__says_the_role_again);
     srunner_run_all(runner, CK_NORMAL);
