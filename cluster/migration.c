@@ -2,7 +2,8 @@
  * migration.c - replica migration (Redis Cluster spec).
  *
  * Every replica decides alone, by rules that give all of them the same answer: the one with the smallest id among the
- * replicas of the masters that have the most goes to the master that has been without any for a while. A replica that has not got its data yet is none that a master could be left with.
+ * replicas of the masters that have the most goes to the master that has been without any for a while. A replica that has
+ * not got its data yet is none that a master could be left with.
  */
 #include "cluster/migration.h"
 
