@@ -1,7 +1,10 @@
-"""COMMAND DOCS: what clients build their help from."""
+"""COMMAND DOCS: what clients build their help from; and the directives that the project's own documents name."""
+import os
+import re
+
 from harness.resp import plain
 from harness.runner import equal, test, true
-from harness.server import Server, redis
+from harness.server import ROOT, Server, redis, subject_is_redis
 
 # Where Cairn follows Redis 7.2, or is more exact than 7.0's own tables.
 OURS = {"bitop", "client|kill", "client|list", "command|getkeys", "command|getkeysandflags", "debug", "zrank", "zrevrank", "migrate",
@@ -74,3 +77,21 @@ def _():
         with server.connect() as c:
             every = documented(c)
             true(all(b"complexity" in e or b"subcommands" in e for e in every.values()), "a command without a complexity")
+
+
+@test("every directive that README and docs name is one")
+def _():
+    if subject_is_redis():
+        return
+    with Server() as server, server.connect() as c:
+        known = {name.decode() for name in pairs(c.must("CONFIG", "GET", "*"))}
+    no_directives = re.compile(r"(redis|cairn)-[a-z-]+|(add|del|set)-[a-z]+")
+    wrong, named = [], 0
+    for path in ("README.md", "docs/operations.md", "docs/compatibility.md", "docs/ARCHITECTURE.md"):
+        with open(os.path.join(ROOT, path)) as f:
+            for name in re.findall(r"`([a-z][a-z0-9]*(?:-[a-z0-9]+)+)(?: [^`]*)?`", f.read()):
+                named += 1
+                if name not in known and not no_directives.fullmatch(name):
+                    wrong.append(f"{path}: {name}")
+    equal(wrong, [])
+    true(named > 30, f"only {named} names were found")
