@@ -67,7 +67,7 @@ static enum err names_in_store(struct drop *d, slot_t number)
     row_kind_start(&lower, number, ROW_KEY);
     buf_append_slice(&upper, buf_slice(&lower));
     row_successor(&upper);
-    e = cursor_open(d->set->store, set_family(d->set, d->space), STORE_DISK_ONCE, buf_slice(&lower), buf_slice(&upper), &c);
+    e = cursor_open(d->set->store, set_family(d->set, d->space), STORE_SCAN, buf_slice(&lower), buf_slice(&upper), &c);
     if (e != OK)
         goto done;
     for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {

@@ -44,14 +44,14 @@ static uint64_t now_us(void)
 
 /* ---- Opening ---- */
 
-static enum err open_cursor(struct set *s, struct space *space, struct cursor **out)
+static enum err open_cursor(struct set *s, struct space *space, enum store_tier tier, struct cursor **out)
 {
     struct buf lower = {0}, upper = {0};
     enum err e;
 
     row_slot(&lower, 0);
     row_slot(&upper, SLOTS);
-    e = cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), out);
+    e = cursor_open(s->store, set_family(s, space), tier, buf_slice(&lower), buf_slice(&upper), out);
     buf_free(&lower);
     buf_free(&upper);
     return e;
@@ -67,8 +67,8 @@ static enum err open_db(struct set *s, struct space *space, struct view_db *db)
     check(db->slot_keys != NULL);
     for (unsigned i = 0; i < SLOTS; i++)
         db->slot_keys[i] = (uint32_t)space->slots[i].keys;
-    TRY(open_cursor(s, space, &db->keys));
-    return open_cursor(s, space, &db->rows);
+    TRY(open_cursor(s, space, STORE_SCAN, &db->keys));
+    return open_cursor(s, space, STORE_DISK, &db->rows);
 }
 
 /* With the world stopped: what is still dirty goes to the store, then every database is opened. */
@@ -168,7 +168,7 @@ static enum err open_key(struct set *s, struct space *space, slot_t slot, struct
     db->key_count = 1;
     db->slot_keys[slot] = 1;
     TRY(open_key_cursor(s, space, slot, name, &db->keys));
-    return open_cursor(s, space, &db->rows);
+    return open_cursor(s, space, STORE_DISK, &db->rows);
 }
 
 enum err set_view_open_key(struct set *s, unsigned db, struct slice name, slot_t *slot_out, struct set_view **out)

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { SCAN_BYTES = 1 << 20 };
+
 struct cursor {
     rocksdb_iterator_t *iterator;
     rocksdb_readoptions_t *read;
@@ -25,6 +27,10 @@ enum err cursor_open(struct store *s, struct family *f, enum store_tier tier, st
     buf_append_slice(&c->upper, upper);
     c->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_read_tier(c->read, tier == STORE_CACHED ? 1 : 0);
+    if (tier == STORE_SCAN) { /* block by block a walk of 150 MB took 42,000 reads */
+        rocksdb_readoptions_set_readahead_size(c->read, SCAN_BYTES);
+        rocksdb_readoptions_set_fill_cache(c->read, !s->metadata_whole);
+    }
     rocksdb_readoptions_set_iterate_lower_bound(c->read, (const char *)c->lower.data, c->lower.size);
     rocksdb_readoptions_set_iterate_upper_bound(c->read, (const char *)c->upper.data, c->upper.size);
     c->iterator = rocksdb_create_iterator_cf(s->db, c->read, f->handle);

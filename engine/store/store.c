@@ -146,7 +146,7 @@ enum err store_open(const struct store_options *options, struct store **out)
     s->options = options_make(options, s->cache, s->metadata_whole, false);
     s->sst_options = options_make(options, s->cache, s->metadata_whole, true);
     for (int tier = STORE_CACHED; tier < STORE_TIERS; tier++) {
-        static const int rocksdb_tier[] = {1, 0, 0, 2}; /* kBlockCacheTier, kReadAllTier, kPersistedTier */
+        static const int rocksdb_tier[] = {1, 0, 0, 0, 2}; /* kBlockCacheTier, kReadAllTier, kPersistedTier */
 
         s->read[tier] = rocksdb_readoptions_create();
         rocksdb_readoptions_set_read_tier(s->read[tier], rocksdb_tier[tier]);

@@ -58,6 +58,7 @@ enum store_tier {
     STORE_CACHED,    /* memtables and block cache only: ERR_COLD when the disk would be needed */
     STORE_DISK,
     STORE_DISK_ONCE, /* as STORE_DISK; the caller keeps the value, the block cache need not */
+    STORE_SCAN,      /* cursors: the same, for long walks: files are read a megabyte at a time */
     STORE_PERSISTED, /* only what is in SST files */
     STORE_TIERS,
 };
