@@ -19,6 +19,8 @@
 #include "base/err.h"
 #include "base/types.h"
 
+#include <string.h>
+
 struct record {
     uint8_t type, form, marks;
     lsn_t last_change;
@@ -29,6 +31,12 @@ struct record {
 
 /* Appends to out. */
 void record_encode(struct buf *out, const struct record *r);
+
+/* In encoded bytes: the position of the last change becomes this one. */
+static inline void record_set_last_change(uint8_t *record, lsn_t last_change)
+{
+    memcpy(record + 3, &last_change, sizeof last_change);
+}
 
 /* ERR_CORRUPT if the bytes are no record. */
 enum err record_decode(struct slice bytes, struct record *out) WARN_UNUSED;

@@ -9,11 +9,13 @@
 #define CAIRN_ENGINE_SET_RANGE_H
 
 #include "base/err.h"
+#include "base/slice.h"
 #include "base/types.h"
 
 #include <stdbool.h>
 
 struct set;
+struct script;
 
 enum { RANGE_DROP_SLOTS_MAX = 64, RANGE_DROP_KEYS_MAX = 32768, RANGE_DROP_SLOT_KEYS_MAX = 1 << 18 };
 
@@ -33,5 +35,32 @@ enum err range_drop(struct set *s, unsigned db, slot_t first, slot_t last, unsig
  * long as reading what is there. *freed: bytes of files, about.
  */
 enum err range_compact(struct set *s, unsigned db, slot_t first, slot_t last, uint64_t *freed) WARN_UNUSED;
+
+/* ---- Keys that come ---- */
+
+/*
+ * Rows as another node's store has them, PLAIN and PACKED records, for slots that nobody reads or writes meanwhile; in
+ * ascending order. With each key the caller puts the commands that make it into the script:
+ *
+ *     at = script_key(words, slot); ... script_effect(words, at, 1, 0); ...
+ *     landing_add(l, row, record, expire_ms);
+ *     ... range_land(set, l, ...); landing_clear(l);
+ */
+struct landing;
+struct landing *landing_new(unsigned db);
+void landing_free(struct landing *l); /* accepts NULL */
+void landing_clear(struct landing *l);
+struct script *landing_words(struct landing *l);
+size_t landing_bytes(const struct landing *l);
+size_t landing_keys(const struct landing *l);
+/* row: the key of the row (engine/key/row.h); both are copied. ERR_CORRUPT: not behind the row before. */
+enum err landing_add(struct landing *l, slot_t slot, struct slice row, struct slice record, msec_t expire_ms) WARN_UNUSED;
+
+/*
+ * Puts the frames into the log, makes it durable, and the rows into the store as one sorted file, stamped with the positions
+ * of their frames; counts them. None of it passes through objects or drains. *end: the log's position behind it.
+ * ERR_EXISTS: memory has one of the keys (nothing was changed); ERR_INVALID: forbidden (some slots may have landed).
+ */
+enum err range_land(struct set *s, struct landing *l, lsn_t *end, range_forbidden *forbidden, void *context) WARN_UNUSED;
 
 #endif

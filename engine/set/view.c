@@ -288,6 +288,8 @@ static enum err key_here(struct set_view *v, struct set_view_key *key)
         .last_change = record.last_change,
         .name = row.name,
         .value = record.value,
+        .row = cursor_key(v->db->keys),
+        .record = cursor_value(v->db->keys),
     };
     return OK;
 }

@@ -62,6 +62,7 @@ struct set_view_key {
     lsn_t last_change;
     struct slice name;
     struct slice value; /* PLAIN and PACKED: all; BIG: struct obj_big and what lies behind it */
+    struct slice row, record; /* both as they are stored: the row's key, and its value */
 };
 
 /* Goes in front of the first key of these slots of a database, ascending by slot, hash, name. */

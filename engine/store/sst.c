@@ -18,7 +18,7 @@ struct sst {
     bool finished;
 };
 
-enum err sst_open(struct store *s, const char *path, struct sst **out)
+static enum err open_as(struct store *s, const rocksdb_options_t *options, const char *path, struct sst **out)
 {
     struct sst *w = calloc(1, sizeof *w);
     char *error = NULL;
@@ -27,7 +27,7 @@ enum err sst_open(struct store *s, const char *path, struct sst **out)
     if (w == NULL)
         return ERR_NO_MEMORY;
     w->path = strdup(path);
-    w->writer = rocksdb_sstfilewriter_create(s->env_options, s->sst_options);
+    w->writer = rocksdb_sstfilewriter_create(s->env_options, options);
     rocksdb_sstfilewriter_open(w->writer, path, &error);
     if ((e = store_error(error, "create a sorted file")) != OK) {
         sst_free(w);
@@ -35,6 +35,16 @@ enum err sst_open(struct store *s, const char *path, struct sst **out)
     }
     *out = w;
     return OK;
+}
+
+enum err sst_open(struct store *s, const char *path, struct sst **out)
+{
+    return open_as(s, s->sst_options, path, out);
+}
+
+enum err sst_open_lasting(struct store *s, const char *path, struct sst **out)
+{
+    return open_as(s, s->options, path, out);
 }
 
 enum err sst_put(struct sst *w, struct slice key, struct slice value)

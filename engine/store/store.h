@@ -109,6 +109,8 @@ enum err store_write(struct store *s, struct batch *b) WARN_UNUSED;
 struct sst;
 /* Rows must come in ascending key order. Nothing is left behind on failure. */
 enum err sst_open(struct store *s, const char *path, struct sst **out) WARN_UNUSED;
+/* The same for rows that overlap no others: RocksDB puts the file where no compaction touches it soon, so it is compressed now. */
+enum err sst_open_lasting(struct store *s, const char *path, struct sst **out) WARN_UNUSED;
 enum err sst_put(struct sst *w, struct slice key, struct slice value) WARN_UNUSED;
 enum err sst_delete(struct sst *w, struct slice key) WARN_UNUSED;
 /* Closes the file; at least one row must be in it. */

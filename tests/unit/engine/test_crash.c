@@ -2,15 +2,19 @@
  * test_crash.c - kill -9 at any moment, recover, compare: store, working set and log together.
  *
  * A child runs random commands on two databases (strings, big sets, several keys in one frame, FLUSHDB, SWAPDB, whole
- * slots dropped), with tiny limits so that drains, ingests, flushes, evictions and new log segments happen all the time. Shared memory holds
- * what it was told is durable, and what the command under way would make of it. The parent kills it at a random moment;
- * the next child recovers and must find one of the two, with exact counts.
+ * slots dropped and landed as rows), with tiny limits so that drains, ingests, flushes, evictions and new log segments happen
+ * all the time. Shared memory holds what it was told is durable, and what the command under way would make of it. The parent
+ * kills it at a random moment; the next child recovers and must find one of the two, with exact counts.
  */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/words.h"
+#include "engine/key/record.h"
+#include "engine/key/row.h"
 #include "engine/set/range.h"
+#include "engine/set/script.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "engine/store/store.h"
@@ -280,6 +284,55 @@ static void drop_slot(struct node *n, unsigned db, int tag, struct state *next)
         WANT(range_compact(n->set, db, slot, slot, &freed) == OK);
 }
 
+/* All keys of one tag, which has none, come as rows of another node's store. */
+static void land_slot(struct node *n, unsigned db, int tag, struct state *next, struct rng *r)
+{
+    struct landing *l = landing_new(db);
+    struct script *words = landing_words(l);
+    struct buf rows[KEYS] = {0}, record = {0};
+    int order[KEYS], count_ = 0;
+    lsn_t end = 0;
+    char name[32];
+    slot_t slot = hash_slot(key_name(tag, name));
+
+    for (int i = tag; i < KEYS; i += 7) {
+        int at = count_++;
+
+        row_key(&rows[i], slot, hash_name(key_name(i, name)), key_name(i, name));
+        for (; at > 0 && slice_compare(buf_slice(&rows[order[at - 1]]), buf_slice(&rows[i])) > 0; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+        snprintf(next->value[db][i], sizeof next->value[db][i], "l%lu", (unsigned long)rng_next(r));
+    }
+    ledger->pending = 1;
+    for (int i = 0; i < count_; i++) {
+        int k = order[i];
+        size_t at = script_key(words, slot);
+        struct record value = {.type = OBJ_STRING, .form = OBJ_PLAIN, .last_change = 77, .value = slice_str(next->value[db][k])};
+
+        WORDS(&words->text, SLICE_LITERAL("SET"), key_name(k, name), value.value);
+        (void)script_effect(words, at, 1, 0);
+        buf_clear(&record);
+        record_encode(&record, &value);
+        WANT(landing_add(l, slot, buf_slice(&rows[k]), buf_slice(&record), 0) == OK);
+    }
+    WANT(range_land(n->set, l, &end, never, NULL) == OK);
+    WANT(end != 0 && wal_write_to(n->wal, end) == OK);
+    WANT(set_slot_keys(n->set, db, slot) == (uint64_t)count_);
+    for (int i = 0; i < KEYS; i++)
+        buf_free(&rows[i]);
+    buf_free(&record);
+    landing_free(l);
+}
+
+static bool is_empty(const struct state *s, unsigned db, int tag)
+{
+    for (int i = tag; i < KEYS; i += 7)
+        if (s->big[db][i] > 0 || s->value[db][i][0] != '\0')
+            return false;
+    return true;
+}
+
 static void command(struct node *n, struct rng *r)
 {
     struct state *next = &ledger->next;
@@ -304,8 +357,18 @@ static void command(struct node *n, struct rng *r)
         }
         ledger->pending = 1;
         WANT(set_swap_db(n->set, 0, 1, &end) == OK);
-    } else if (kind < 8) {
-        drop_slot(n, db, (int)kind - 2, next); /* 0 .. 5 of 7 tags */
+    } else if (kind < 8) { /* 0 .. 5 of 7 tags; 6 comes and goes key by key */
+        int tag = (int)kind - 2;
+
+        if (is_empty(next, db, tag))
+            land_slot(n, db, tag, next, r);
+        else
+            drop_slot(n, db, tag, next);
+        if (rng_below(r, 2) == 0) { /* what follows a drop at once is a landing, over its tombstones */
+            ledger->acknowledged = *next;
+            if (is_empty(next, db, tag))
+                land_slot(n, db, tag, next, r);
+        }
     } else {
         slot_t slots[2];
         size_t slot_count = 0;
