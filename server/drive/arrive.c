@@ -45,6 +45,7 @@ static void give_up(struct move *v)
 {
     struct moves *m = v->moves;
 
+    arrive_rows_end(v);
     for (size_t i = 0; i < v->slot_count; i++)
         set_still(node_set(m->node), v->slots[i], false);
     cluster_service_step(m->service, &(struct cluster_event){.type = CLUSTER_EVENT_ABANDONED, .slots = v->slots,
@@ -169,6 +170,7 @@ static enum err establish(struct moves *m, struct call *c)
         return reply_error(c, "ERR not on this connection");
     TRY(move_new(m, c, c->argv + 7, c->argc - 7, true, &v));
     v->arrival.lost = on_lost;
+    v->lander = lander_new(v);
     copy_id(v->name, c->argv[4]);
     copy_id(v->source, c->argv[5]);
     copy_id(v->target, c->argv[6]);
@@ -190,7 +192,7 @@ enum err moves_gate(struct moves *m, const struct gate *g)
     return OK;
 }
 
-/* ---- BARRIER, FINISH epoch [slot keys ...], QUERY name target a b [a b ...] ---- */
+/* ---- ROWS frame, BARRIER, FINISH epoch [slot keys ...], QUERY name target a b [a b ...] ---- */
 
 static struct move *of_session(struct call *c)
 {
@@ -214,14 +216,35 @@ static enum err settle(struct moves *m, struct call *c)
     return OK;
 }
 
+/* What came cannot be kept: the job ends, and the source is told why. */
+static enum err spoiled(struct call *c, struct move *v)
+{
+    atomic_store(&v->live, false);
+    return reply_error(c, "ERR %s", err_text());
+}
+
 static enum err barrier(struct moves *m, struct call *c)
 {
     struct move *v = of_session(c);
 
     if (v == NULL || !atomic_load(&v->live))
         return reply_error(c, "ERR no migration on this connection");
+    if (arrive_land(v) != OK)
+        return spoiled(c, v);
     TRY(settle(m, c));
     return reply_ok(c);
+}
+
+/* Answers each frame: the source hears soon what went wrong. */
+static enum err rows(struct call *c)
+{
+    struct move *v = of_session(c);
+
+    if (v == NULL || !atomic_load(&v->live))
+        return reply_error(c, "ERR no migration on this connection");
+    if (c->argc != 4)
+        return reply_arity(c);
+    return arrive_rows(v, c->argv[3]) == OK ? reply_ok(c) : spoiled(c, v);
 }
 
 /* The source's number of keys of each slot that has any is ours too. */
@@ -307,6 +330,8 @@ static enum err finish(struct moves *m, struct call *c)
         e = ERR_NOT_INTEGER;
     else if (atomic_load(&v->flushed))
         e = reply_error(c, "ERR the database was emptied here meanwhile");
+    if (e == OK && arrive_land(v) != OK)
+        e = spoiled(c, v);
     if (e == OK)
         e = compare(c, v);
     if (e == OK)
@@ -378,6 +403,8 @@ enum err arrive_sync(struct moves *m, struct call *c)
         return establish(m, c);
     if (slice_is(c->argv[2], "barrier"))
         return barrier(m, c);
+    if (slice_is(c->argv[2], "rows"))
+        return rows(c);
     if (slice_is(c->argv[2], "finish"))
         return finish(m, c);
     if (slice_is(c->argv[2], "query"))

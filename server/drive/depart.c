@@ -23,6 +23,7 @@
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/depart_priv.h"
+#include "server/drive/move_rows.h"
 #include "server/drive/login.h"
 #include "server/net/clients.h"
 #include "server/net/remote.h"
@@ -31,6 +32,7 @@
 
 enum {
     CHUNK_BYTES = 256 << 10,
+    ROWS_BYTES = 512 << 10,   /* of a frame of rows */
     STEP_MS = 30000,          /* a connection, a write, an answer but that of FINISH */
     CLEAR_MS = 60000,         /* for the target to drop old keys of the slots */
     LAG_BYTES = 64 << 10,     /* of the log; less than that is sent while writes wait */
@@ -85,8 +87,9 @@ static enum err send_out(struct depart *d)
         atomic_fetch_add(&d->v->bytes, d->out.size);
         buf_clear(&d->out);
     }
-    if ((e = remote_line(d->to, 0, &line)) == OK)
-        return target_error(line);
+    while ((e = remote_line(d->to, 0, &line)) == OK)
+        if (d->unanswered-- == 0 || line.size == 0 || line.data[0] != '+')
+            return target_error(line);
     if (e != ERR_AGAIN)
         return e;
     return d->marked ? OK : keep_rate(d);
@@ -107,6 +110,11 @@ enum err depart_ask(struct depart *d, struct remote *to, struct buf *request, ms
 
     TRY(remote_write(to, buf_slice(request), timeout_ms));
     buf_clear(request);
+    for (; to == d->to && d->unanswered > 0; d->unanswered--) {
+        TRY(remote_line(to, timeout_ms, &line));
+        if (line.size == 0 || line.data[0] != '+')
+            return target_error(line);
+    }
     TRY(remote_line(to, timeout_ms, &line));
     if (answer != NULL)
         snprintf(answer, 128, "%.*s", (int)line.size, (const char *)line.data);
@@ -227,6 +235,39 @@ static enum err establish(struct depart *d)
 
 /* ---- The view ---- */
 
+static enum err barrier(struct depart *d)
+{
+    struct request r = request_begin("BARRIER");
+
+    request_end(&r, &d->out);
+    return depart_ask(d, d->to, &d->out, STEP_MS, NULL);
+}
+
+static void end_rows(struct depart *d)
+{
+    if (d->row_count == 0)
+        return;
+    move_rows_end(&d->rows, d->row_count);
+    WORDS(&d->out, SLICE_LITERAL("CLUSTER"), SLICE_LITERAL("SYNCSLOTS"), SLICE_LITERAL("ROWS"), buf_slice(&d->rows));
+    buf_clear(&d->rows);
+    d->row_count = 0;
+    d->unanswered++;
+}
+
+/* A small key is a row among others; a large one goes as the commands that make it, in pieces. */
+static enum err send_key(struct depart *d, const struct set_view_key *key)
+{
+    if (!move_rows_suits(key))
+        return move_words_key(d->view, key, &d->out, on_chunk, d);
+    if (d->row_count == 0)
+        move_rows_begin(&d->rows);
+    move_rows_add(&d->rows, key->row, key->record);
+    d->row_count++;
+    if (d->rows.size >= ROWS_BYTES)
+        end_rows(d);
+    return OK;
+}
+
 static enum err send_range(struct depart *d, slot_t first, slot_t last)
 {
     struct set_view_key key;
@@ -234,7 +275,7 @@ static enum err send_range(struct depart *d, slot_t first, slot_t last)
 
     set_view_seek(d->view, 0, first, last);
     while ((e = set_view_next(d->view, &key)) == OK) {
-        TRY(move_words_key(d->view, &key, &d->out, on_chunk, d));
+        TRY(send_key(d, &key));
         atomic_fetch_add_explicit(&d->v->keys, 1, memory_order_relaxed);
         if (d->out.size >= CHUNK_BYTES)
             TRY(send_out(d));
@@ -267,7 +308,9 @@ static enum err send_view(struct depart *d)
     }
     set_view_close(d->view);
     d->view = NULL;
-    return send_out(d);
+    end_rows(d);
+    TRY(send_out(d));
+    return barrier(d); /* rows have landed before the first effect on them comes */
 }
 
 /* ---- The log ---- */
@@ -316,14 +359,6 @@ enum err depart_send_log(struct depart *d, lsn_t end)
     return send_out(d);
 }
 
-static enum err barrier(struct depart *d)
-{
-    struct request r = request_begin("BARRIER");
-
-    request_end(&r, &d->out);
-    return depart_ask(d, d->to, &d->out, STEP_MS, NULL);
-}
-
 static enum err catch_up(struct depart *d)
 {
     struct wal *wal = node_wal(d->node);
@@ -370,6 +405,7 @@ void *depart_run(void *move)
     if (d.to != NULL)
         remote_give(d.node->remotes, d.to, false);
     buf_free(&d.out);
+    buf_free(&d.rows);
     executor_fini(&d.x);
     move_set_state(v, e == OK ? MOVE_SUCCESS : atomic_load(&v->cancelled) ? MOVE_CANCELLED : MOVE_FAILED,
                    e == OK ? NULL : err_text());

@@ -19,7 +19,9 @@ struct depart {
     struct remote *to;
     struct set_view *view;
     struct wal_reader *reader;
-    struct buf out;
+    struct buf out, rows; /* rows: of a frame in the making */
+    uint32_t row_count;
+    unsigned unanswered;  /* frames */
     lsn_t at;        /* everything up to here was sent or is about other slots */
     int hold;        /* on the log; -1: none */
     msec_t begun_ms; /* of the sending, for the rate */

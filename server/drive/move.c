@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "engine/set/range.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/move_priv.h"
 #include "server/drive/repl.h"
@@ -88,6 +89,9 @@ void move_free(struct move *v)
 {
     if (v == NULL)
         return;
+    atomic_store(&v->live, false);
+    lander_free(v->lander);
+    landing_free(v->landing);
     free(v->slots);
     free(v);
 }

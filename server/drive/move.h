@@ -31,7 +31,7 @@ struct cluster_service;
 struct call;
 struct gate;
 
-enum { MOVE_VERSION = 1, MOVE_JOBS_MAX = 64, MOVE_HISTORY_MAX = 100 };
+enum { MOVE_VERSION = 2, MOVE_JOBS_MAX = 64, MOVE_HISTORY_MAX = 100 };
 
 struct moves *moves_new(struct node *n, struct cluster_service *service);
 /* Gives up all jobs and ends the threads; sessions may still end afterwards. Accepts NULL. */

@@ -43,6 +43,11 @@ struct move {
     msec_t created_ms;
     pthread_t thread; /* source */
 
+    /* Target, the session's command only */
+    struct landing *landing; /* rows that came and wait for more; NULL: none */
+    bool all_rows;           /* no more of them may come */
+    struct lander *lander;   /* set once, before the job is live */
+
     /* Under the list's lock */
     char message[MOVE_MESSAGE_MAX];
     enum move_state state;
@@ -111,6 +116,16 @@ void move_ranges(const struct move *v, char separator, struct buf *out);
 /* ---- depart.c: the thread of a job on the source ---- */
 void *depart_run(void *move);
 
+/* ---- arrive_rows.c: rows that come ---- */
+struct lander *lander_new(struct move *v);
+void lander_free(struct lander *l); /* accepts NULL */
+/* A frame of rows; what is enough lands, on a thread of its own. ERR_CORRUPT, ERR_INVALID .. with their text: the job cannot go on. */
+enum err arrive_rows(struct move *v, struct slice frame) WARN_UNUSED;
+/* All rows that came have landed when it returns. */
+enum err arrive_land(struct move *v) WARN_UNUSED;
+/* The job is not live: nothing of it lands any more when it returns. Any thread. */
+void arrive_rows_end(struct move *v);
+
 /* ---- arrive.c ---- */
 enum err arrive_sync(struct moves *m, struct call *c);
 /* Once in a while: gives up what is dead or silent, and tells replicas. */
@@ -122,6 +137,7 @@ bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
 struct set_view;
 struct set_view_key;
 /* Appends commands that make the key; a large one is handed to `flush` now and then. */
+void move_words_expiry(struct buf *out, struct slice name, msec_t expire_ms);
 typedef enum err move_flush(void *context, struct buf *out);
 enum err move_words_key(struct set_view *view, const struct set_view_key *key, struct buf *out, move_flush *flush,
                         void *context) WARN_UNUSED;

@@ -14,7 +14,7 @@
 
 enum { PIECE_BYTES = 32 << 10, PIECE_ELEMENTS = 512 };
 
-static void expiry(struct buf *out, struct slice name, msec_t expire_ms)
+void move_words_expiry(struct buf *out, struct slice name, msec_t expire_ms)
 {
     words_head(out, 3);
     words_add(out, SLICE_LITERAL("PEXPIREAT"));
@@ -103,7 +103,7 @@ enum err move_words_key(struct set_view *view, const struct set_view_key *key, s
         buf_free(&piece);
     }
     if (e == OK && key->expire_ms != 0)
-        expiry(out, key->name, key->expire_ms);
+        move_words_expiry(out, key->name, key->expire_ms);
     return e;
 }
 

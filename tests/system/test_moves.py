@@ -8,57 +8,17 @@ import time
 from redis.crc import key_slot
 
 from harness.cluster import Cluster, cli
-from harness.moving import as_text, fill, same, text, whole
+from harness.moving import (ENDED, as_text, dropped, fill, finished, move, moves, replica_of, replicas_ready, same, start, state,
+                            text, whole)
 from harness.resp import ConnectionLost
 from harness.runner import equal, test, true
 from harness.server import wait_until
-
-
-def moves(node):
-    """What GETSLOTMIGRATIONS tells, newest first, each as a dictionary."""
-    with node.connect() as x:
-        return [{r[i].decode(): r[i + 1].decode() if isinstance(r[i + 1], bytes) else r[i + 1] for i in range(0, len(r), 2)}
-                for r in x.must("CLUSTER", "GETSLOTMIGRATIONS")]
-
-
-def state(node):
-    told = moves(node)
-    return told[0]["state"] if told else None
-
-
-ENDED = ("success", "failed", "cancelled")
 
 
 def ranges_of(c, node):
     """The slots of a node, as it tells: [(first, last)]."""
     rows = [s for s in c.table(node)[c.id_of(node)]["slots"] if "[" not in s]
     return [(int(r.split("-")[0]), int(r.split("-")[-1])) for r in rows]
-
-
-def start(c, source, target, *ranges):
-    words = [w for a, b in ranges for w in (a, b)]
-    equal(text(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *words, "NODE", c.id_of(target)), "OK")
-
-
-def finished(node, seconds=60):
-    wait_until(lambda: state(node) in ENDED, seconds, "the migration ends")
-    return moves(node)[0]
-
-
-def move(c, source, target, *ranges):
-    start(c, source, target, *ranges)
-    told = finished(source)
-    equal(told["state"], "success", str(told))
-    for a, b in ranges:
-        wait_until(lambda: c.owner(a) is target and c.owner(b) is target and c.agree(), 20, "all know the new owner")
-    return told
-
-
-def dropped(c, node, *ranges):
-    """The old keys of the slots are gone."""
-    with node.connect() as x:
-        wait_until(lambda: sum(x.must("CLUSTER", "COUNTKEYSINSLOT", s) for a, b in ranges for s in range(a, b + 1)) == 0,
-                   60, "what does not belong here is dropped")
 
 
 @test("CLUSTER MIGRATESLOTS moves keys of every type with their expiry, and the source drops them")
@@ -362,27 +322,6 @@ for at in ("starting", "snapshot", "streaming", "handing-over", "handing-over cl
         def run(at=at, who=who):
             crash(at, who)
         test(f"the {who} is killed in step {at} of a migration: one owner, no write lost", seconds=240)(run)
-
-
-def replica_of(c, master):
-    mine = c.id_of(master)
-    rows = c.table(master)
-    ports = [int(r["address"].rsplit(":", 1)[1]) for r in rows.values() if r["master"] == mine]
-    return next(n for n in c.nodes if n.port in ports)
-
-
-def replicas_ready(c, count):
-    """Each master has a replica that streams, and every node knows of it."""
-    def ready():
-        for n in c.nodes:
-            with n.connect() as x:
-                role = x.must("ROLE")
-            if role[0] == b"master" and len(role[2]) < 1 or role[0] == b"slave" and role[3] != b"connected":
-                return False
-            if sum("slave" in r["flags"] for r in c.table(n).values()) != count:
-                return False
-        return True
-    wait_until(ready, 60, "replicas stream")
 
 
 def failover(at, who, how):

@@ -9,6 +9,7 @@ from harness import dump
 from harness.cluster import cli
 from harness.resp import plain
 from harness.runner import equal, true
+from harness.server import wait_until
 
 logging.getLogger("redis.cluster").setLevel(logging.CRITICAL) # it tells every MOVED with a traceback
 SLOT = 12182 # of foo, and of everything with {foo}
@@ -109,3 +110,67 @@ def healthy(c):
     c.wait_ok()
     out = cli("--cluster", "check", c.nodes[0].address)
     true("[OK] All 16384 slots covered." in out and "open" not in out.lower().replace("check for open slots", ""), out[-1500:])
+
+
+# ---- CLUSTER MIGRATESLOTS ----
+
+ENDED = ("success", "failed", "cancelled")
+
+
+def moves(node):
+    """What GETSLOTMIGRATIONS tells, newest first, each as a dictionary."""
+    with node.connect() as x:
+        return [{r[i].decode(): r[i + 1].decode() if isinstance(r[i + 1], bytes) else r[i + 1] for i in range(0, len(r), 2)}
+                for r in x.must("CLUSTER", "GETSLOTMIGRATIONS")]
+
+
+def state(node):
+    told = moves(node)
+    return told[0]["state"] if told else None
+
+
+def start(c, source, target, *ranges):
+    words = [w for a, b in ranges for w in (a, b)]
+    equal(text(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", *words, "NODE", c.id_of(target)), "OK")
+
+
+def finished(node, seconds=60):
+    wait_until(lambda: state(node) in ENDED, seconds, "the migration ends")
+    return moves(node)[0]
+
+
+def move(c, source, target, *ranges):
+    start(c, source, target, *ranges)
+    told = finished(source)
+    equal(told["state"], "success", str(told))
+    for a, b in ranges:
+        wait_until(lambda: c.owner(a) is target and c.owner(b) is target and c.agree(), 20, "all know the new owner")
+    return told
+
+
+def dropped(c, node, *ranges):
+    """The old keys of the slots are gone."""
+    with node.connect() as x:
+        wait_until(lambda: sum(x.must("CLUSTER", "COUNTKEYSINSLOT", s) for a, b in ranges for s in range(a, b + 1)) == 0,
+                   60, "what does not belong here is dropped")
+
+
+def replica_of(c, master):
+    mine = c.id_of(master)
+    rows = c.table(master)
+    ports = [int(r["address"].rsplit(":", 1)[1]) for r in rows.values() if r["master"] == mine]
+    return next(n for n in c.nodes if n.port in ports)
+
+
+def replicas_ready(c, count):
+    """Each master has a replica that streams, and every node knows of it."""
+    def ready():
+        for n in c.nodes:
+            with n.connect() as x:
+                role = x.must("ROLE")
+            if role[0] == b"master" and len(role[2]) < 1 or role[0] == b"slave" and role[3] != b"connected":
+                return False
+            if sum("slave" in r["flags"] for r in c.table(n).values()) != count:
+                return False
+        return True
+    wait_until(ready, 60, "replicas stream")
