@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "server/conf/config.h"
+#include "server/huge_pages.h"
 #include "server/node_priv.h"
 #include "server/options.h"
 #include "server/supervise.h"
@@ -158,6 +159,7 @@ int main(int argc, char **argv)
     struct options o;
     int code;
 
+    huge_pages_refuse();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
@@ -184,6 +186,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "cairn-server: cannot open log file %s: %s\n", o.log_file, strerror(errno));
         return 1;
     }
+    huge_pages_choose(o.huge_pages_disabled, node_memory(o.maxmemory).total);
     code = serve(&o);
     options_fini(&o);
     config_free(config);

@@ -293,6 +293,14 @@ struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes
     return m;
 }
 
+struct memory_split node_memory(uint64_t maxmemory)
+{
+    struct sysinfo machine;
+
+    sysinfo(&machine);
+    return node_memory_split(maxmemory, (uint64_t)machine.totalram * machine.mem_unit);
+}
+
 /* ---- Shutdown ---- */
 
 void node_shutdown(struct node *n, unsigned how)
@@ -337,16 +345,13 @@ static enum err lock_directory(struct node *n)
 
 static enum err open_data(struct node *n, const struct options *o)
 {
-    struct sysinfo machine = {0};
     char log_dir[VFS_PATH_MAX], store_dir[VFS_PATH_MAX];
     struct wal_options wal = wal_options_default();
     struct wal_found found = {0};
     struct store_options store = {.path = store_dir, .max_open_files = -1};
     struct set_options set = {.journal = &n->journal, .databases = n->databases, .log_bytes_max = o->log_bytes_max};
-    struct memory_split memory;
+    struct memory_split memory = node_memory(o->maxmemory);
 
-    sysinfo(&machine);
-    memory = node_memory_split(o->maxmemory, (uint64_t)machine.totalram * machine.mem_unit);
     vfs_path(log_dir, n->dir, "log");
     vfs_path(store_dir, n->dir, "store");
     TRY(vfs_posix()->make_dir(vfs_posix()->context, log_dir));

@@ -173,5 +173,6 @@ struct memory_split {
     uint64_t buffers; /* RocksDB's memtables */
 };
 struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes);
+struct memory_split node_memory(uint64_t maxmemory); /* on this machine */
 
 #endif

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -46,14 +45,12 @@ static void output_limits(struct config *c, struct client_limits *limits)
 static uint64_t clients_memory(struct config *c)
 {
     int64_t limit = config_int(c, "maxmemory-clients");
-    struct sysinfo machine = {0};
 
     if (limit >= 0)
         return (uint64_t)limit;
     if (config_int(c, "maxmemory") > 0)
         return (uint64_t)config_int(c, "maxmemory") / 100 * (uint64_t)-limit;
-    sysinfo(&machine);
-    return node_memory_split(0, (uint64_t)machine.totalram * machine.mem_unit).total / 100 * (uint64_t)-limit;
+    return node_memory(0).total / 100 * (uint64_t)-limit;
 }
 
 struct client_limits options_limits(struct config *c)
@@ -150,6 +147,7 @@ void options_from(struct options *o, struct config *c)
     o->workers = (size_t)config_int(c, "workers");
     o->pool_threads = (size_t)config_int(c, "reader-threads");
     o->maxmemory = (uint64_t)config_int(c, "maxmemory");
+    o->huge_pages_disabled = config_bool(c, "disable-thp");
     o->dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max");
     o->log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max");
     o->segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes");

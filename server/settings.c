@@ -5,7 +5,6 @@
  */
 #include "server/settings.h"
 
-#include <sys/sysinfo.h>
 
 #include "base/log.h"
 #include "engine/set/set.h"
@@ -44,11 +43,8 @@ static enum err retention(void *context, struct config *c)
 
 static enum err memory(void *context, struct config *c)
 {
-    struct sysinfo machine;
-    struct memory_split m;
+    struct memory_split m = node_memory((uint64_t)config_int(c, "maxmemory"));
 
-    sysinfo(&machine);
-    m = node_memory_split((uint64_t)config_int(c, "maxmemory"), (uint64_t)machine.totalram * machine.mem_unit);
     set_budget(node_set(context), m.set);
     store_cache_resize(node_store(context), m.cache);
     return OK;

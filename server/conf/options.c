@@ -164,7 +164,7 @@ const struct option option_table[] = {
     B("lazyfree-lazy-user-flush", NULL, ACC, "no", "freeing is always in the background"),
     E("oom-score-adj", NULL, ACC, "no", oom_words, "accepted"),
     Z("oom-score-adj-values", OPTION_LIST, ACC, "0 200 800", shape_oom_scores, "accepted"),
-    B("disable-thp", NULL, ACC | IMM, "yes", "accepted"),
+    B("disable-thp", NULL, IMM, "no", "objects never on pages of 2 MB; Cairn does not fork, so they do no harm"),
     I("tracking-table-max-keys", NULL, 0, "1000000", 0, ANY, "keys remembered for client side caching"),
     /* Encodings, as OBJECT ENCODING reports them */
     I("hash-max-listpack-entries", "hash-max-ziplist-entries", ACC, "512", 0, ANY, "accepted"),

@@ -272,3 +272,16 @@ def _():
             line = next(l for l in c.must("INFO", "keyspace").decode().splitlines() if l.startswith("db0:"))
             return int(line.rsplit("avg_ttl=", 1)[1].split(",")[0])
         wait_until(lambda: 900000 < average() <= 1000000, 5, "the average is that of the keys")
+
+
+@test("memory lies on large pages from 1 GB on, and never with disable-thp yes")
+def _():
+    if subject_is_redis():
+        skip("Redis refuses large pages always")
+    for options, wanted in (({"maxmemory": "1gb"}, "1"), ({"maxmemory": "100mb"}, "0"), ({"maxmemory": "1gb", "disable-thp": "yes"}, "0")):
+        with Server(**options) as server:
+            with open(f"/proc/{server.pid}/status") as f:
+                told = dict(line.split(":", 1) for line in f)
+            if "THP_enabled" not in told:
+                skip("this kernel does not tell")
+            equal(told["THP_enabled"].strip(), wanted)
