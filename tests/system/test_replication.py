@@ -17,6 +17,7 @@ from harness.runner import equal, test, true
 from harness.server import REDIS_CLI, Server, free_port, redis, subject_is_redis, temporary_folder, wait_until
 
 DATABASES = (0, 3)
+BOUND = 80000                             # commands, about 8 MB of the stream
 
 
 def seed_of(default):
@@ -59,11 +60,14 @@ def same_data(replica, primary):
 
 
 class Writer(threading.Thread):
-    """Random commands of all types, MULTI/EXEC, several databases, expiries, until told to stop."""
+    """
+    Random commands of all types, MULTI/EXEC, several databases, expiries, until told to stop. most: or so many are written: where
+    a slow replica is killed under them, the primary's backlog has to last, and the replica has to come to an end.
+    """
 
-    def __init__(self, server, seed, flushes=True):
+    def __init__(self, server, seed, flushes=True, most=10**9):
         super().__init__(daemon=True)
-        self.server, self.rng, self.flushes = server, random.Random(seed), flushes
+        self.server, self.rng, self.flushes, self.most = server, random.Random(seed), flushes, most
         self.done, self.count, self.error = threading.Event(), 0, None
 
     def batch(self, commands):
@@ -85,7 +89,7 @@ class Writer(threading.Thread):
         commands = Commands(self.rng)
         try:
             with self.server.connect() as c:
-                while not self.done.is_set():
+                while not self.done.is_set() and self.count < self.most:
                     words = self.batch(commands)
                     c.pipeline(words)
                     self.count += len(words)
@@ -115,7 +119,7 @@ def write_for(server, seconds, seed):
 def a_pair(primary, replica, seed):
     """A whole copy while writes go on, then the stream; then the data is the same."""
     write_for(primary, 1, seed)
-    w = Writer(primary, seed + 1)
+    w = Writer(primary, seed + 1, most=BOUND)
     w.start()
     follow(replica, primary)
     time.sleep(3)
@@ -131,7 +135,7 @@ def _():
         a_pair(primary, replica, seed)
         for turn, victim in enumerate((replica, primary, replica, primary)):
             before = primary.info("stats")
-            w = Writer(primary, seed + 10 + turn)
+            w = Writer(primary, seed + 10 + turn, most=BOUND)
             w.start()
             time.sleep(0.7)
             if victim is replica:
@@ -159,7 +163,7 @@ def _():
     with redis(repl_diskless_sync_delay=0, repl_backlog_size="64mb") as primary, Server() as replica:
         a_pair(primary, replica, seed)
         for turn in range(3):
-            w = Writer(primary, seed + 10 + turn)
+            w = Writer(primary, seed + 10 + turn, most=BOUND)
             w.start()
             time.sleep(0.7)
             replica.restart(kill=True, replicaof=["127.0.0.1", primary.port])
@@ -178,7 +182,7 @@ def _():
     with Server() as primary, redis() as replica:
         a_pair(primary, replica, seed)
         for turn in range(2):
-            w = Writer(primary, seed + 10 + turn)
+            w = Writer(primary, seed + 10 + turn, most=BOUND)
             w.start()
             time.sleep(0.7)
             primary.restart(kill=True)
