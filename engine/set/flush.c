@@ -12,8 +12,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/words.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 void set_stop_world(struct set *s)
@@ -151,23 +151,30 @@ static enum err swap_spaces(struct set *s, unsigned a, unsigned b, lsn_t lsn)
     return OK;
 }
 
+static void swap_words(struct buf *out, unsigned a, unsigned b)
+{
+    words_head(out, 3);
+    words_add(out, SLICE_LITERAL("SWAPDB"));
+    words_add_number(out, a);
+    words_add_number(out, b);
+}
+
 enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end)
 {
-    char text[96];
-    char first[8], second[8];
-    int n, na = snprintf(first, sizeof first, "%u", a % 100000), nb = snprintf(second, sizeof second, "%u", b % 100000);
+    struct buf words = {0};
     lsn_t lsn = 0;
     enum err e;
 
     *end = 0;
     if (a == b)
         return OK;
-    n = snprintf(text, sizeof text, "*3\r\n$6\r\nSWAPDB\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", na, first, nb, second);
+    swap_words(&words, a, b);
     set_stop_world(s);
-    e = frame(s, a, JOURNAL_SWAP, slice_of(text, (size_t)n), &lsn);
+    e = frame(s, a, JOURNAL_SWAP, buf_slice(&words), &lsn);
     if (e == OK)
         e = swap_spaces(s, a, b, lsn);
     set_go_on(s);
+    buf_free(&words);
     *end = lsn;
     return e;
 }
@@ -204,20 +211,19 @@ enum err set_follow_flush(struct set *s, unsigned first, unsigned count, struct 
 
 enum err set_follow_swap(struct set *s, unsigned a, unsigned b, struct slice stream, unsigned db, lsn_t *end)
 {
-    char text[96];
-    char first[8], second[8];
-    int na = snprintf(first, sizeof first, "%u", a % 100000), nb = snprintf(second, sizeof second, "%u", b % 100000);
-    int n = snprintf(text, sizeof text, "*3\r\n$6\r\nSWAPDB\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", na, first, nb, second);
-    struct journal_effect local = {.bytes = (uint32_t)n, .slot = SLOT_NODE, .kind = JOURNAL_SWAP | JOURNAL_LOCAL,
-                                   .db = (uint16_t)a};
+    struct journal_effect local = {.slot = SLOT_NODE, .kind = JOURNAL_SWAP | JOURNAL_LOCAL, .db = (uint16_t)a};
+    struct buf words = {0};
     enum err e;
 
     check(a < s->visible && b < s->visible && a != b);
+    swap_words(&words, a, b);
+    local.bytes = (uint32_t)words.size;
     set_stop_world(s);
-    e = follow_frame(s, &local, 1, slice_of(text, (size_t)n), stream, db, end);
+    e = follow_frame(s, &local, 1, buf_slice(&words), stream, db, end);
     if (e == OK)
         e = swap_spaces(s, a, b, *end);
     set_go_on(s);
+    buf_free(&words);
     return e;
 }
 

@@ -12,7 +12,7 @@
 #include "engine/set/range.h"
 
 #include "base/check.h"
-#include "base/num.h"
+#include "base/words.h"
 #include "engine/key/record.h"
 #include "engine/key/row.h"
 #include "engine/set/script.h"
@@ -33,14 +33,8 @@ struct drop {
 static void add_name(struct drop *d, slot_t slot, struct slice name, bool expires)
 {
     size_t at = script_key(&d->script, slot);
-    struct buf *text = &d->script.text;
-    char digits[NUM_TEXT_MAX];
 
-    buf_append(text, "*2\r\n$3\r\nDEL\r\n$", 14);
-    buf_append(text, digits, num_format_u64(digits, name.size));
-    buf_append(text, "\r\n", 2);
-    buf_append_slice(text, name);
-    buf_append(text, "\r\n", 2);
+    WORDS(&d->script.text, SLICE_LITERAL("DEL"), name);
     (void)script_effect(&d->script, at, -1, expires ? -1 : 0);
 }
 
