@@ -1,12 +1,8 @@
 """Clients beside a slot that moves: those that are blocked, and those that ask for what cannot be. Redis' answers are the measure."""
-import socket
-import threading
-import time
-
 from harness.cluster import Cluster
 from harness.moving import SLOT, as_text, close_slot, move_keys, open_slot, text
 from harness.runner import equal, test, true
-from harness.server import REDIS, Server, subject_is_redis, wait_until
+from harness.server import REDIS, wait_until
 
 
 def neutral(c, reply):

@@ -6,7 +6,7 @@ from harness.cluster import Cluster
 from harness.moving import SLOT, as_text, open_slot, text
 from harness.proxy import Proxy
 from harness.runner import equal, test, true
-from harness.server import REDIS, Server, subject_is_redis, wait_until
+from harness.server import REDIS, Server, wait_until
 
 UNKNOWN = "f" * 40
 

@@ -4,7 +4,7 @@ from harness.certificates import certificate, cli_words
 from harness.cluster import Cluster, cli
 from harness.moving import as_text, fill, same, text, whole
 from harness.runner import equal, test, true
-from harness.server import Server, free_port, redis, subject_is_redis, wait_until
+from harness.server import REDIS, Server, free_port, redis, subject_is_redis, wait_until
 
 CONNECTING = "-IOERR error or timeout connecting to the client"
 
@@ -54,13 +54,13 @@ def _():
 
 
 
-@test("tls-cluster: redis-cli --tls reshards, and slots that move as a whole speak TLS", seconds=120)
+@test("tls-cluster: redis-cli --tls reshards from a Redis, and slots that move as a whole speak TLS", seconds=120)
 def _():
     if subject_is_redis():
         return
     tls = certificate(tls_cluster="yes")
     words = cli_words(tls)
-    c = Cluster(3, create=False)
+    c = Cluster(3, binaries=[REDIS, None, None], create=False)
     for node in c.nodes:
         node.options.update(tls, tls_port=free_port())
     with c:
