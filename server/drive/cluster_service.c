@@ -487,6 +487,11 @@ struct moves *cluster_service_moves(struct cluster_service *s)
     return s->moves;
 }
 
+struct slot_drop *cluster_service_drop(struct cluster_service *s)
+{
+    return s->drop;
+}
+
 void cluster_service_quiet(struct cluster_service *s)
 {
     moves_stop(s->moves);

@@ -17,6 +17,7 @@
 struct cluster_service;
 struct node;
 struct moves;
+struct slot_drop;
 struct tls_context;
 
 struct cluster_service_options {
@@ -41,6 +42,7 @@ void cluster_service_start(struct cluster_service *s);
 /* Gives up what moves slots from here or to here; workers still run. */
 void cluster_service_quiet(struct cluster_service *s);
 struct moves *cluster_service_moves(struct cluster_service *s);
+struct slot_drop *cluster_service_drop(struct cluster_service *s);
 
 /* Stops the bus and the background work, saves nothing more. NULL is fine. */
 void cluster_service_close(struct cluster_service *s);

@@ -32,6 +32,7 @@ struct slot_drop {
     bool stopping, joined;    /* Under lock; joined: by the owner */
     bool wanted[SLOTS];       /* Under lock */
     unsigned wanted_count;    /* Under lock */
+    struct slot_drop_figures figures; /* Under lock */
 
     /* Thread only */
     struct txn *txn;
@@ -122,6 +123,15 @@ static enum err thin_out(struct slot_drop *d, slot_t slot)
     return OK;
 }
 
+static void count(struct slot_drop *d, uint64_t slots, uint64_t keys, uint64_t freed_bytes)
+{
+    pthread_mutex_lock(&d->lock);
+    d->figures.slots += slots;
+    d->figures.keys += keys;
+    d->figures.freed_bytes += freed_bytes;
+    pthread_mutex_unlock(&d->lock);
+}
+
 /* Empties slots from first on, at most through last; returns the first that is left, or SLOTS if it was stopped or failed. */
 static unsigned drop(struct slot_drop *d, slot_t first, slot_t last)
 {
@@ -145,6 +155,7 @@ static unsigned drop(struct slot_drop *d, slot_t first, slot_t last)
         d->compact[i] |= keys > 0;
     d->keys += keys;
     d->slots += next - first;
+    count(d, next - first, keys, 0);
     for (unsigned i = first; i < next; i++)
         d->options.dropped(d->options.context, (slot_t)i);
     return next;
@@ -171,6 +182,7 @@ static void give_back(struct slot_drop *d)
         freed += some;
         i = last + 1;
     }
+    count(d, 0, 0, freed);
     if (d->keys > 0)
         log_event(LOG_NOTICE, "slots_dropped slots=%u keys=%llu freed_bytes=%llu", d->slots, (unsigned long long)d->keys,
                   (unsigned long long)freed);
@@ -259,6 +271,13 @@ void slot_drop_free(struct slot_drop *d)
     pthread_cond_destroy(&d->wake);
     txn_free(d->txn);
     free(d);
+}
+
+void slot_drop_figures(struct slot_drop *d, struct slot_drop_figures *out)
+{
+    pthread_mutex_lock(&d->lock);
+    *out = d->figures;
+    pthread_mutex_unlock(&d->lock);
 }
 
 void slot_drop_add(struct slot_drop *d, slot_t slot)

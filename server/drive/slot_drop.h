@@ -27,6 +27,13 @@ struct slot_drop *slot_drop_new(const struct slot_drop_options *options);
 void slot_drop_stop(struct slot_drop *d); /* where it is; what is added later waits for the next start. Accepts NULL */
 void slot_drop_free(struct slot_drop *d);
 
+/* Since the start. Any thread. */
+struct slot_drop_figures {
+    uint64_t slots, keys; /* that went */
+    uint64_t freed_bytes; /* of files, about, by the compaction behind it */
+};
+void slot_drop_figures(struct slot_drop *d, struct slot_drop_figures *out);
+
 /* Any thread; returns at once. */
 void slot_drop_add(struct slot_drop *d, slot_t slot);
 

@@ -11,6 +11,7 @@
 #include "engine/set/set.h"
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
+#include "server/drive/slot_drop.h"
 #include "server/net/clients.h"
 #include "server/node.h"
 #include "server/stat/info_priv.h"
@@ -134,7 +135,15 @@ void info_clients(struct node *n, struct buf *out)
 
 void info_cluster(struct node *n, struct buf *out)
 {
+    struct slot_drop_figures f;
+
     LINE(out, "cluster_enabled:%d", node_is_cluster(n));
+    if (node_cluster(n) == NULL)
+        return;
+    slot_drop_figures(cluster_service_drop(node_cluster(n)), &f);
+    info_number(out, "slots_dropped", f.slots);
+    info_number(out, "slots_dropped_keys", f.keys);
+    info_number(out, "slots_dropped_freed_bytes", f.freed_bytes);
 }
 
 void info_keyspace(struct node *n, struct buf *out)

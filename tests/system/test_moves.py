@@ -34,6 +34,7 @@ def _():
         true(told["keys"] == told["keys_total"] > 300, str(told))
         true(told["bytes"] > 0 and told["pause_us"] > 0, str(told))
         dropped(c, a, (0, 2000), (3000, 5460))
+        equal(int(a.info("cluster")["slots_dropped_keys"]), told["keys"])
         theirs = moves(b)[0]
         equal((theirs["operation"], theirs["state"], theirs["name"]), ("IMPORT", "success", told["name"]))
         equal(theirs["keys"], told["keys"])
