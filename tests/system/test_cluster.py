@@ -1,4 +1,4 @@
-"""A cluster made and used with redis-cli, redis-benchmark, redis-py, ioredis, and with a real Redis as a member."""
+"""A cluster made and used with redis-cli, redis-benchmark, redis-py, ioredis, node-redis, and with a real Redis as a member."""
 import os
 import shutil
 import subprocess
@@ -246,26 +246,29 @@ def _():
         r.close()
 
 
-def node_modules():
-    for folder in (os.environ.get("CAIRN_NODE_MODULES"), os.path.join(ROOT, "build", "node", "node_modules")):
-        if folder and os.path.isdir(os.path.join(folder, "ioredis")):
-            return folder
-    return None
+def node_client(script, module):
+    """Runs a script of tests/system/node with the cluster's ports; its last line must be "done"."""
+    folders = (os.environ.get("CAIRN_NODE_MODULES"), os.path.join(ROOT, "build", "node", "node_modules"))
+    folder = next((f for f in folders if f and os.path.isdir(os.path.join(f, module))), None)
+    if shutil.which("node") is None or folder is None:
+        skip(f"Node.js or {module} is not there: tests/run installs them")
+    c = cluster()
+    for n in c.nodes:
+        cli("-p", n.port, "FLUSHALL")
+    done = subprocess.run(["node", os.path.join(os.path.dirname(HERE), "node", script), ",".join(str(n.port) for n in c.nodes)],
+                          capture_output=True, timeout=100, env=dict(os.environ, NODE_PATH=folder, NOT_YET=",".join(NOT_YET)))
+    text = (done.stdout + done.stderr).decode()
+    true(done.returncode == 0 and text.rstrip().endswith("done"), text[-1500:])
 
 
 @test("ioredis' Cluster works", seconds=120)
 def _():
-    folder = node_modules()
-    if shutil.which("node") is None or folder is None:
-        skip("Node.js or ioredis is not there: tests/run installs them")
-    c = cluster()
-    for n in c.nodes:
-        cli("-p", n.port, "FLUSHALL")
-    done = subprocess.run(["node", os.path.join(os.path.dirname(HERE), "node", "cluster.js"),
-                           ",".join(str(n.port) for n in c.nodes)], capture_output=True, timeout=100,
-                          env=dict(os.environ, NODE_PATH=folder, NOT_YET=",".join(NOT_YET)))
-    text = (done.stdout + done.stderr).decode()
-    true(done.returncode == 0 and text.rstrip().endswith("done"), text[-1500:])
+    node_client("ioredis.js", "ioredis")
+
+
+@test("node-redis' createCluster works with RESP2 and RESP3", seconds=120)
+def _():
+    node_client("node_redis.js", "redis")
 
 
 @test("kill -9 of all nodes loses no key, no slot and no name", seconds=120)
