@@ -21,7 +21,7 @@
 #include "server/drive/repl.h"
 #include "server/node.h"
 
-enum { PIECE_BYTES = 8 << 20, REPLICAS_MS = 20000 };
+enum { PIECE_BYTES = 2 << 20, REPLICAS_MS = 20000 };
 
 struct lander {
     struct move *v;
