@@ -1,19 +1,23 @@
 /*
- * huge_pages.h - objects lie on pages of 2 MB where memory is plenty, so that a random look-up misses the TLB less.
+ * allocator.h - what jemalloc is asked for. Objects lie on pages of 2 MB where memory is plenty, so that a random look-up misses
+ * the TLB less; memory that is free goes back to the system by threads of jemalloc's own. Without jemalloc nothing happens.
  */
-#ifndef CAIRN_SERVER_HUGE_PAGES_H
-#define CAIRN_SERVER_HUGE_PAGES_H
+#ifndef CAIRN_SERVER_ALLOCATOR_H
+#define CAIRN_SERVER_ALLOCATOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* First thing in main: what is allocated before the settings are known takes small pages. */
-void huge_pages_refuse(void);
+struct allocator_wishes {
+    bool huge_pages; /* false: disable-thp yes */
+    bool background; /* jemalloc-bg-thread */
+    uint64_t memory; /* bytes: maxmemory, or half of the machine's. With less than 1 GB pages stay small */
+};
 
-/*
- * Large pages from here on, unless `disabled` (disable-thp yes), with less than 1 GB of memory (bytes; `maxmemory`, or half
- * of the machine's), or when the system says never.
- */
-void huge_pages_choose(bool disabled, uint64_t memory);
+/* First thing in main: what is allocated before the settings are known takes small pages. */
+void allocator_begin(void);
+
+/* In the process that stays: threads do not survive a fork. Where the system never gives large pages, it does not now. */
+void allocator_choose(const struct allocator_wishes *wishes);
 
 #endif

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "server/allocator.h"
 #include "server/conf/config.h"
-#include "server/huge_pages.h"
 #include "server/node_priv.h"
 #include "server/options.h"
 #include "server/supervise.h"
@@ -129,6 +129,7 @@ static int serve(struct options *o)
 
     if (o->daemonize)
         daemonize();
+    allocator_choose(&o->allocator);
     pid_file_write(pid_file);
     log_event(LOG_NOTICE, "Cairn %s is starting: pid=%d dir=%s", CAIRN_VERSION, (int)getpid(), o->dir);
     raise_file_limit(o->limits.maxclients);
@@ -159,7 +160,7 @@ int main(int argc, char **argv)
     struct options o;
     int code;
 
-    huge_pages_refuse();
+    allocator_begin();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
@@ -186,7 +187,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "cairn-server: cannot open log file %s: %s\n", o.log_file, strerror(errno));
         return 1;
     }
-    huge_pages_choose(o.huge_pages_disabled, node_memory(o.maxmemory).total);
     code = serve(&o);
     options_fini(&o);
     config_free(config);

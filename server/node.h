@@ -164,15 +164,4 @@ enum err node_await(struct node *n, lsn_t lsn) WARN_UNUSED;
 /* For commands flagged COMMAND_NO_TXN that changed something: the reply waits for this log position. */
 void call_wait_for(struct call *c, lsn_t lsn);
 
-/* The part of maxmemory that each consumer gets; 0 counts as half of the machine's memory. */
-struct memory_split {
-    uint64_t total;
-    uint64_t set;     /* objects in memory */
-    uint64_t dirty;   /* of which changed and not yet in the store */
-    uint64_t cache;   /* RocksDB's block cache */
-    uint64_t buffers; /* RocksDB's memtables */
-};
-struct memory_split node_memory_split(uint64_t maxmemory, uint64_t machine_bytes);
-struct memory_split node_memory(uint64_t maxmemory); /* on this machine */
-
 #endif

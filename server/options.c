@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "server/conf/config.h"
-#include "server/node.h"
+#include "server/memory_split.h"
 
 /* A text that the options own. */
 static const char *keep(struct options *o, char *text)
@@ -50,7 +50,7 @@ static uint64_t clients_memory(struct config *c)
         return (uint64_t)limit;
     if (config_int(c, "maxmemory") > 0)
         return (uint64_t)config_int(c, "maxmemory") / 100 * (uint64_t)-limit;
-    return node_memory(0).total / 100 * (uint64_t)-limit;
+    return memory_split_here(0).total / 100 * (uint64_t)-limit;
 }
 
 struct client_limits options_limits(struct config *c)
@@ -147,7 +147,9 @@ void options_from(struct options *o, struct config *c)
     o->workers = (size_t)config_int(c, "workers");
     o->pool_threads = (size_t)config_int(c, "reader-threads");
     o->maxmemory = (uint64_t)config_int(c, "maxmemory");
-    o->huge_pages_disabled = config_bool(c, "disable-thp");
+    o->allocator = (struct allocator_wishes){.huge_pages = !config_bool(c, "disable-thp"),
+                                             .background = config_bool(c, "jemalloc-bg-thread"),
+                                             .memory = memory_split_here(o->maxmemory).total};
     o->dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max");
     o->log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max");
     o->segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes");

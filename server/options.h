@@ -6,6 +6,7 @@
 
 #include "cluster/cluster.h"
 #include "persistence/wal.h"
+#include "server/allocator.h"
 #include "server/net/clients.h"
 #include "server/net/tls.h"
 
@@ -26,7 +27,7 @@ struct options {
     size_t workers;          /* 0: one per core */
     size_t pool_threads;
     uint64_t maxmemory;      /* 0: half of the machine's */
-    bool huge_pages_disabled;
+    struct allocator_wishes allocator;
     uint64_t dirty_bytes_max;
     uint64_t log_bytes_max;  /* of log behind the floor: bounds the time of recovery */
     uint64_t segment_bytes, retain_bytes, disk_free_min;

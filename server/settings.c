@@ -12,6 +12,7 @@
 #include "persistence/wal.h"
 #include "server/conf/config.h"
 #include "server/drive/cluster_service.h"
+#include "server/memory_split.h"
 #include "server/net/clients.h"
 #include "server/net/tls.h"
 #include "server/node.h"
@@ -43,7 +44,7 @@ static enum err retention(void *context, struct config *c)
 
 static enum err memory(void *context, struct config *c)
 {
-    struct memory_split m = node_memory((uint64_t)config_int(c, "maxmemory"));
+    struct memory_split m = memory_split_here((uint64_t)config_int(c, "maxmemory"));
 
     set_budget(node_set(context), m.set);
     store_cache_resize(node_store(context), m.cache);

@@ -156,7 +156,7 @@ const struct option option_table[] = {
     I("active-defrag-cycle-min", NULL, ACC, "1", 1, 99, "accepted"),
     I("active-defrag-cycle-max", NULL, ACC, "25", 1, 99, "accepted"),
     I("active-defrag-max-scan-fields", NULL, ACC, "1000", 1, INT32_MAX, "accepted"),
-    B("jemalloc-bg-thread", NULL, ACC, "yes", "accepted"),
+    B("jemalloc-bg-thread", NULL, IMM, "yes", "free memory goes back to the system by threads of the allocator"),
     B("lazyfree-lazy-eviction", NULL, ACC, "no", "freeing is always in the background"),
     B("lazyfree-lazy-expire", NULL, ACC, "no", "freeing is always in the background"),
     B("lazyfree-lazy-server-del", NULL, ACC, "no", "freeing is always in the background"),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/conf/config.h"
+#include "server/memory_split.h"
 #include "server/node_priv.h"
 #include "server/options.h"
 #include "server/run/stats.h"
@@ -405,14 +406,14 @@ END_TEST
 START_TEST(memory__split_never_exceeds_the_whole)
 {
     for (uint64_t total = 1 << 20; total < (uint64_t)1 << 40; total *= 2) {
-        struct memory_split m = node_memory_split(total, 0);
+        struct memory_split m = memory_split_of(total, 0);
 
         ck_assert_uint_gt(m.set, 0);
         ck_assert_uint_lt(m.dirty, m.set);
         if (total >= 64 << 20)
             ck_assert_uint_le(m.set + m.cache + 2 * m.buffers + total / 16, total);
     }
-    ck_assert_uint_eq(node_memory_split(0, (uint64_t)8 << 30).total, (uint64_t)4 << 30);
+    ck_assert_uint_eq(memory_split_of(0, (uint64_t)8 << 30).total, (uint64_t)4 << 30);
 }
 END_TEST
 
