@@ -166,6 +166,9 @@ class Server:
             try:
                 with self.dial(timeout=5.0) as c:
                     kind, text = c.command("PING")
+                    if kind == "-" and text.startswith(b"NOAUTH") and self.password:  # it says that while it loads, too
+                        c.command("AUTH", self.password)
+                        kind, text = c.command("PING")
                     if kind == "+" or text.startswith((b"NOAUTH", b"MASTERDOWN", b"DENIED")):
                         return
             except (OSError, ConnectionLost, TimeoutError):
