@@ -69,6 +69,16 @@ void txn_changed_record(struct txn *t, struct obj *o)
     (void)touch_record(t, o);
 }
 
+static void make_empty(struct obj *o, enum obj_type type)
+{
+    o->type = (uint8_t)type;
+    o->form = type == OBJ_STRING ? OBJ_PLAIN : OBJ_PACKED;
+    o->marks = 0;
+    o->count = 0;
+    o->expire_ms = 0;
+    o->value_size = 0;
+}
+
 struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type)
 {
     slot_t number = txn_slot(t, key);
@@ -93,12 +103,7 @@ struct obj *txn_create(struct txn *t, struct slice key, enum obj_type type)
     t->size_hint = 0;
     slot->live++;
     o->state |= STATE_REFERENCED;
-    o->type = (uint8_t)type;
-    o->form = type == OBJ_STRING ? OBJ_PLAIN : OBJ_PACKED;
-    o->marks = 0;
-    o->count = 0;
-    o->expire_ms = 0;
-    o->value_size = 0;
+    make_empty(o, type);
     o->access_clock = (uint32_t)(t->options.now_ms / 1000);
     count(t, touch(t, o), 1, 0);
     return o;
@@ -162,12 +167,7 @@ void txn_reset(struct txn *t, struct obj *o, enum obj_type type)
     drop_elements(t, entry);
     if (o->expire_ms != 0)
         count(t, entry, 0, -1);
-    o->type = (uint8_t)type;
-    o->form = type == OBJ_STRING ? OBJ_PLAIN : OBJ_PACKED;
-    o->marks = 0;
-    o->expire_ms = 0;
-    o->count = 0;
-    o->value_size = 0;
+    make_empty(o, type);
 }
 
 void txn_expire(struct txn *t, struct obj *o, msec_t expire_ms)
