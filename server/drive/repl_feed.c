@@ -21,7 +21,7 @@
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
 
-enum { REPLICAS_MAX = 1024, PRESSED_MS = 2, IDLE_MS = 100, KEEPALIVE_MS = 1000 };
+enum { REPLICAS_MAX = 1024, PRESSED_MS = 2, IDLE_MS = 100, KEEPALIVE_MS = 1000, HEARD_MS = 2500 };
 
 void repl_feed_wake(struct repl *r)
 {
@@ -256,8 +256,21 @@ static size_t look_after(struct repl *r, msec_t now_ms, bool keepalive)
     return good;
 }
 
+/*
+ * Under list_lock. Whether a PING may get anywhere. It is a part of the stream: those that a primary which was cut off or
+ * stopped says to nobody would put its log beyond where its successor began, and it could only come back by a whole copy.
+ */
+static bool somebody_hears(const struct repl *r, msec_t now_ms)
+{
+    for (const struct replica *p = r->replicas; p != NULL; p = p->next)
+        if (!p->gone && (p->state != REPLICA_ONLINE || p->no_acks || now_ms - p->acked_ms <= HEARD_MS))
+            return true;
+    return false;
+}
+
 void repl_feed_tick(struct repl *r, msec_t now_ms)
 {
+    msec_t period_ms = atomic_load(&r->settings.ping_ms);
     bool ping = false;
 
     if (atomic_load(&r->listed) == 0) {
@@ -267,9 +280,9 @@ void repl_feed_tick(struct repl *r, msec_t now_ms)
     pthread_mutex_lock(&r->list_lock);
     atomic_store(&r->good, look_after(r, now_ms, now_ms / KEEPALIVE_MS != r->kept_alive_ms / KEEPALIVE_MS));
     r->kept_alive_ms = now_ms;
-    if (now_ms - r->pinged_ms >= atomic_load(&r->settings.ping_ms)) {
-        r->pinged_ms = now_ms;
-        ping = true;
+    if (now_ms - r->pinged_ms >= period_ms) {
+        ping = somebody_hears(r, now_ms);
+        r->pinged_ms = ping || period_ms < KEEPALIVE_MS ? now_ms : now_ms - period_ms + KEEPALIVE_MS; /* or: in a second */
     }
     pthread_mutex_unlock(&r->list_lock);
     if (ping)
