@@ -130,6 +130,14 @@ enum wal_fsync options_fsync(struct config *c)
     return policies[config_int(c, "appendfsync")];
 }
 
+uint64_t options_retention(struct config *c)
+{
+    const uint64_t backlog_default = 1 << 20;
+    uint64_t own = (uint64_t)config_int(c, "wal-retention-bytes"), backlog = (uint64_t)config_int(c, "repl-backlog-size");
+
+    return backlog > backlog_default && backlog > own ? backlog : own;
+}
+
 void options_from(struct options *o, struct config *c)
 {
     char **words = NULL;
@@ -153,7 +161,7 @@ void options_from(struct options *o, struct config *c)
     o->dirty_bytes_max = (uint64_t)config_int(c, "set-dirty-bytes-max");
     o->log_bytes_max = (uint64_t)config_int(c, "wal-floor-bytes-max");
     o->segment_bytes = (uint64_t)config_int(c, "wal-segment-bytes");
-    o->retain_bytes = (uint64_t)config_int(c, "wal-retention-bytes");
+    o->retain_bytes = options_retention(c);
     o->retain_ms = config_int(c, "wal-retention-seconds") * 1000;
     o->disk_free_min = (uint64_t)config_int(c, "disk-free-min");
     o->fsync = options_fsync(c);

@@ -54,5 +54,7 @@ void options_fini(struct options *o);
 struct client_limits options_limits(struct config *c);
 void options_cluster(struct config *c, struct cluster_config *out);
 enum wal_fsync options_fsync(struct config *c);
+/* Bytes of log that are kept for replicas: Cairn's own setting, or a repl-backlog-size that somebody has made larger. */
+uint64_t options_retention(struct config *c);
 
 #endif

@@ -37,8 +37,7 @@ static enum err limits(void *context, struct config *c)
 
 static enum err retention(void *context, struct config *c)
 {
-    wal_retention_set(node_wal(context), (uint64_t)config_int(c, "wal-retention-bytes"),
-                      config_int(c, "wal-retention-seconds") * 1000);
+    wal_retention_set(node_wal(context), options_retention(c), config_int(c, "wal-retention-seconds") * 1000);
     return OK;
 }
 
@@ -138,6 +137,7 @@ void settings_watch(struct node *n, struct config *c)
         {"appendonly", append_only},
         {"wal-retention-bytes", retention},
         {"wal-retention-seconds", retention},
+        {"repl-backlog-size", retention},
         {"maxmemory", memory},
         {"tls-cluster", tls_cluster},
         {"tls-replication", cluster},

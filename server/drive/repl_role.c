@@ -266,8 +266,6 @@ static enum err failover_check(struct repl *r, struct call *c, const struct fail
 
     if (node_is_replica(r->node))
         return reply_error(c, "ERR FAILOVER is not valid when server is a replica.");
-    if (f->force && (!f->has_timeout || !f->has_target))
-        return reply_error(c, "ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
     pthread_mutex_lock(&r->list_lock);
     for (const struct replica *p = r->replicas; p != NULL; p = p->next) {
         char ip[REPL_IP_MAX];
@@ -285,6 +283,8 @@ static enum err failover_check(struct repl *r, struct call *c, const struct fail
     pthread_mutex_unlock(&r->list_lock);
     if (!any)
         return reply_error(c, "ERR FAILOVER requires connected replicas.");
+    if (f->force && (!f->has_timeout || !f->has_target))
+        return reply_error(c, "ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
     if (f->has_target && !found)
         return reply_error(c, "ERR FAILOVER target HOST and PORT is not a replica.");
     if (f->has_target && !online)

@@ -233,13 +233,10 @@ enum err repl_psync(struct repl *r, struct call *c)
         return reply_error(c, "ERR Command not allowed inside a transaction");
     if (s->is_replica)
         return OK; /* as Redis: a replica says it once */
-    if (c->argc > 4 || (!plain_sync && c->argc < 3))
+    if (!plain_sync && c->argc < 3)
         return reply_syntax(c);
-    if (c->argc == 4) {
-        if (!slice_is(c->argv[3], "failover"))
-            return reply_syntax(c);
+    if (c->argc > 3 && slice_is(c->argv[3], "failover")) /* other words are no error, as in Redis */
         TRY(repl_take_over(r, c, c->argv[1]));
-    }
     if (node_is_replica(r->node) && repl_link_state(r) != REPL_LINK_CONNECTED)
         return reply_error(c, "NOMASTERLINK Can't SYNC while not connected with my master");
     if (atomic_load(&r->failover_state) == FAILOVER_RUNS)

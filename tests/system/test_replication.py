@@ -561,13 +561,13 @@ def write_mb(server, megabytes, tag):
             c.pipeline([("SET", f"{tag}:{i % 8}:{j}", os.urandom(500).hex()) for j in range(256)])
 
 
-@test("a replica that was away continues as far back as wal-retention-bytes and -seconds keep the log, and copies beyond", seconds=180)
+@test("a replica that was away continues as far back as wal-retention and repl-backlog-size keep the log, and copies beyond", seconds=180)
 def _():
     needs("replication")
     if subject_is_redis():
         return
-    small = {"wal_segment_bytes": "256kb", "wal_floor_bytes_max": "512kb", "wal_retention_bytes": "24mb",
-             "repl_copy_hold_seconds": "1"}           # what holds the files of a copy holds the log behind it too
+    small = {"wal_segment_bytes": "256kb", "wal_floor_bytes_max": "512kb", "wal_retention_bytes": "1mb",
+             "repl_backlog_size": "24mb", "repl_copy_hold_seconds": "1"}           # what holds the files of a copy holds the log behind it too
     with Server(**small) as primary, Server(**small) as replica:
         follow(replica, primary)
         wait_until(lambda: syncs(primary)[0] == 1, 30, "the first copy")
@@ -589,7 +589,7 @@ def _():
         # Away for more than is kept.
         replica.kill()
         with primary.connect() as c:
-            c.must("CONFIG", "SET", "wal-retention-bytes", "1mb")
+            c.must("CONFIG", "SET", "repl-backlog-size", "1mb")
         write_mb(primary, 8, "b")
         wait_until(lambda: int(primary.info("replication")["repl_backlog_histlen"]) < 6 << 20, 60, "a shorter log")
         replica.start()
@@ -599,7 +599,7 @@ def _():
         # Enough room, but too old.
         replica.kill()
         with primary.connect() as c:
-            c.must("CONFIG", "SET", "wal-retention-bytes", "24mb")
+            c.must("CONFIG", "SET", "repl-log-retention-bytes", "24mb")
             c.must("CONFIG", "SET", "wal-retention-seconds", 1)
         write_mb(primary, 2, "c")
         time.sleep(1.5)
