@@ -40,7 +40,7 @@ enum err counts_load(struct set *s, unsigned db)
         goto done;
     for (slot_t i = 0; i < SLOTS; i++)
         space->slots[i].counts_at = store_family_born(f);
-    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+    for (cursor_first(c); cursor_valid(c); cursor_next(c)) {
         struct slice key = cursor_key(c), value = cursor_value(c);
         uint64_t words[3];
         uint32_t number;
@@ -62,9 +62,7 @@ enum err counts_load(struct set *s, unsigned db)
         atomic_fetch_add(&space->keys, slot->keys);
         atomic_fetch_add(&space->expires, slot->expires);
     }
-    e = cursor_error(c);
-    if (e == ERR_NOT_FOUND)
-        e = OK;
+    e = cursor_end(c);
 done:
     cursor_close(c);
     buf_free(&lower);

@@ -65,18 +65,16 @@ static enum err expire_cold(struct txn *t, struct space *space, slot_t number, m
 {
     struct slot *slot = &space->slots[number];
     struct family *f = set_family(t->set, space);
-    struct buf lower = {0}, upper = {0}, key = {0};
+    struct buf prefix = {0}, key = {0};
     struct batch *stale = batch_new();
     struct cursor *c = NULL;
     msec_t next = NEVER_MS;
     enum err e;
 
-    row_kind_start(&lower, number, ROW_EXPIRY);
-    buf_append_slice(&upper, buf_slice(&lower));
-    row_successor(&upper);
-    if ((e = cursor_open(t->set->store, f, STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c)) != OK)
+    row_kind_start(&prefix, number, ROW_EXPIRY);
+    if ((e = cursor_open_prefix(t->set->store, f, STORE_DISK, buf_slice(&prefix), &c)) != OK)
         goto done;
-    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+    for (cursor_first(c); cursor_valid(c); cursor_next(c)) {
         struct row row;
         struct obj *o = NULL;
 
@@ -100,8 +98,7 @@ static enum err expire_cold(struct txn *t, struct space *space, slot_t number, m
 done:
     cursor_close(c);
     batch_free(stale);
-    buf_free(&lower);
-    buf_free(&upper);
+    buf_free(&prefix);
     buf_free(&key);
     return e;
 }
@@ -231,24 +228,19 @@ void set_garbage_forget(struct set *s, unsigned uid)
 static enum err reap_kind(struct set *s, struct family *f, const struct garbage *g, enum row_kind kind, struct batch *b,
                           bool *done)
 {
-    struct buf lower = {0}, upper = {0};
+    struct buf prefix = {0};
     struct cursor *c = NULL;
     enum err e;
 
-    row_id_start(&lower, g->slot, kind, g->id);
-    buf_append_slice(&upper, buf_slice(&lower));
-    row_successor(&upper);
-    e = cursor_open(s->store, f, STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c);
-    if (e == OK) {
-        for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c) && batch_count(b) < REAP_ROWS_MAX; cursor_next(c))
-            batch_delete(b, f, cursor_key(c));
-        *done = !cursor_valid(c);
-        if (*done && (e = cursor_error(c)) == ERR_NOT_FOUND)
-            e = OK;
-    }
+    row_id_start(&prefix, g->slot, kind, g->id);
+    e = cursor_open_prefix(s->store, f, STORE_DISK, buf_slice(&prefix), &c);
+    buf_free(&prefix);
+    TRY(e);
+    for (cursor_first(c); cursor_valid(c) && batch_count(b) < REAP_ROWS_MAX; cursor_next(c))
+        batch_delete(b, f, cursor_key(c));
+    *done = !cursor_valid(c);
+    e = cursor_end(c);
     cursor_close(c);
-    buf_free(&lower);
-    buf_free(&upper);
     return e;
 }
 
@@ -307,10 +299,29 @@ static void reap_cycle(struct set *s, int64_t until_us)
     }
 }
 
+static enum err garbage_of_slot(struct set *s, struct space *space, slot_t number)
+{
+    struct buf prefix = {0};
+    struct cursor *c = NULL;
+    struct row row;
+    enum err e;
+
+    row_kind_start(&prefix, number, ROW_GARBAGE);
+    e = cursor_open_prefix(s->store, set_family(s, space), STORE_DISK, buf_slice(&prefix), &c);
+    buf_free(&prefix);
+    TRY(e);
+    for (cursor_first(c); cursor_valid(c) && e == OK; cursor_next(c))
+        if ((e = row_parse(cursor_key(c), &row)) == OK)
+            set_garbage_add(s, &(struct garbage){space->uid, number, row.id});
+    if (e == OK)
+        e = cursor_end(c);
+    cursor_close(c);
+    return e;
+}
+
 /* What an earlier life left to reap. */
 static void garbage_find(struct set *s)
 {
-    struct buf lower = {0}, upper = {0};
 
     for (unsigned db = 0; db < s->databases; db++) {
         struct space *space = set_space(s, db);
@@ -318,24 +329,15 @@ static void garbage_find(struct set *s)
         if (space == NULL || atomic_load(&space->keys) == 0)
             continue;
         for (unsigned number = 0; number < SLOTS && !s->stopping; number++) {
-            struct cursor *c = NULL;
-            struct row row;
+            enum err e;
 
             pthread_mutex_lock(&s->locks[number]);
-            row_kind_start(&lower, (slot_t)number, ROW_GARBAGE);
-            buf_clear(&upper);
-            buf_append_slice(&upper, buf_slice(&lower));
-            row_successor(&upper);
-            if (cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c) == OK)
-                for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c))
-                    if (row_parse(cursor_key(c), &row) == OK)
-                        set_garbage_add(s, &(struct garbage){space->uid, (slot_t)number, row.id});
-            cursor_close(c);
+            e = garbage_of_slot(s, space, (slot_t)number);
             pthread_mutex_unlock(&s->locks[number]);
+            if (e != OK)
+                log_event(LOG_WARNING, "keeper: garbage of slot %u is not found: %s", number, err_text());
         }
     }
-    buf_free(&lower);
-    buf_free(&upper);
 }
 
 void *keeper_run(void *set)

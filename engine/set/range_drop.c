@@ -52,31 +52,25 @@ static void names_in_memory(struct drop *d, slot_t number)
 
 static enum err names_in_store(struct drop *d, slot_t number)
 {
-    struct buf lower = {0}, upper = {0};
+    struct buf prefix = {0};
     struct cursor *c = NULL;
     struct record record;
     struct row row;
     enum err e;
 
-    row_kind_start(&lower, number, ROW_KEY);
-    buf_append_slice(&upper, buf_slice(&lower));
-    row_successor(&upper);
-    e = cursor_open(d->set->store, set_family(d->set, d->space), STORE_SCAN, buf_slice(&lower), buf_slice(&upper), &c);
-    if (e != OK)
+    row_kind_start(&prefix, number, ROW_KEY);
+    if ((e = cursor_open_prefix(d->set->store, set_family(d->set, d->space), STORE_SCAN, buf_slice(&prefix), &c)) != OK)
         goto done;
-    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+    for (cursor_first(c); cursor_valid(c); cursor_next(c)) {
         if ((e = row_parse(cursor_key(c), &row)) != OK || (e = record_decode(cursor_value(c), &record)) != OK)
             goto done;
         if (table_find(&d->space->slots[number].table, row.hash, row.name) == NULL)
             add_name(d, number, row.name, record.expire_ms != 0);
     }
-    e = cursor_error(c);
-    if (e == ERR_NOT_FOUND)
-        e = OK;
+    e = cursor_end(c);
 done:
     cursor_close(c);
-    buf_free(&lower);
-    buf_free(&upper);
+    buf_free(&prefix);
     return e;
 }
 

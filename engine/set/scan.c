@@ -47,18 +47,17 @@ static void page_fini(struct page *p)
 static enum err page_store(struct set *s, struct space *space, slot_t number, uint32_t from, size_t count,
                            struct page *p)
 {
-    struct buf lower = {0}, upper = {0};
+    struct buf prefix = {0}, first = {0};
     struct cursor *c = NULL;
     enum err e;
 
     p->whole = true;
     p->last_hash = UINT32_MAX;
-    row_key(&lower, number, from, (struct slice){0});
-    row_kind_start(&upper, number, ROW_KEY);
-    row_successor(&upper);
-    if ((e = cursor_open(s->store, set_family(s, space), STORE_DISK, buf_slice(&lower), buf_slice(&upper), &c)) != OK)
+    row_kind_start(&prefix, number, ROW_KEY);
+    row_key(&first, number, from, (struct slice){0});
+    if ((e = cursor_open_prefix(s->store, set_family(s, space), STORE_DISK, buf_slice(&prefix), &c)) != OK)
         goto done;
-    for (cursor_seek(c, buf_slice(&lower)); cursor_valid(c); cursor_next(c)) {
+    for (cursor_seek(c, buf_slice(&first)); cursor_valid(c); cursor_next(c)) {
         struct row row;
         struct record r;
         struct obj *o;
@@ -81,13 +80,11 @@ static enum err page_store(struct set *s, struct space *space, slot_t number, ui
         page_add(p, o, true);
     }
     p->last_hash = UINT32_MAX;
-    e = cursor_error(c);
-    if (e == ERR_NOT_FOUND)
-        e = OK;
+    e = cursor_end(c);
 done:
     cursor_close(c);
-    buf_free(&lower);
-    buf_free(&upper);
+    buf_free(&prefix);
+    buf_free(&first);
     return e;
 }
 

@@ -18,16 +18,10 @@ enum { WALK_NAMES, WALK_INDEXES, WALK_SCORES, WALK_ALL, WALK_LIST };
 static enum err walk(struct txn *t, struct obj *o, int kind, bool reverse, struct txn_cursor *c)
 {
     enum row_kind rows = kind == WALK_SCORES ? ROW_SCORE : ROW_ELEMENT;
-    struct buf upper = {0};
     struct cursor *cursor = NULL;
-    enum err e;
 
     row_id_start(&t->row2, o->slot, rows, obj_big_get(o).id);
-    buf_append_slice(&upper, buf_slice(&t->row2));
-    row_successor(&upper);
-    e = cursor_open(t->set->store, family_of(t, o), tier_of(t), buf_slice(&t->row2), buf_slice(&upper), &cursor);
-    buf_free(&upper);
-    TRY(e);
+    TRY(cursor_open_prefix(t->set->store, family_of(t, o), tier_of(t), buf_slice(&t->row2), &cursor));
     if (reverse)
         cursor_seek_back(cursor, buf_slice(&t->row));
     else

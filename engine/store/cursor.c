@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "engine/key/row.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,19 @@ enum err cursor_open(struct store *s, struct family *f, enum store_tier tier, st
     return OK;
 }
 
+enum err cursor_open_prefix(struct store *s, struct family *f, enum store_tier tier, struct slice prefix,
+                            struct cursor **out)
+{
+    struct buf upper = {0};
+    enum err e;
+
+    buf_append_slice(&upper, prefix);
+    row_successor(&upper);
+    e = cursor_open(s, f, tier, prefix, buf_slice(&upper), out);
+    buf_free(&upper);
+    return e;
+}
+
 void cursor_close(struct cursor *c)
 {
     if (c == NULL)
@@ -47,6 +61,11 @@ void cursor_close(struct cursor *c)
     buf_free(&c->lower);
     buf_free(&c->upper);
     free(c);
+}
+
+void cursor_first(struct cursor *c)
+{
+    rocksdb_iter_seek_to_first(c->iterator); /* which heeds the lower bound */
 }
 
 void cursor_seek(struct cursor *c, struct slice key)
@@ -96,4 +115,11 @@ enum err cursor_error(const struct cursor *c)
 
     rocksdb_iter_get_error(c->iterator, &error);
     return error != NULL ? store_error(error, "walk") : ERR_NOT_FOUND;
+}
+
+enum err cursor_end(const struct cursor *c)
+{
+    enum err e = cursor_error(c);
+
+    return e == ERR_NOT_FOUND ? OK : e;
 }

@@ -77,10 +77,21 @@ void store_value_free(struct store_value *v);
 /*
  * A walk over [lower, upper), as the rows were when it was opened; both are copied. After a seek or step,
  * cursor_valid; when it is false, cursor_error tells the end (ERR_NOT_FOUND) from ERR_COLD and ERR_IO.
+ *
+ * Over all rows of a kind, or of an id:
+ *
+ *     TRY(cursor_open_prefix(s, f, tier, prefix, &c));
+ *     for (cursor_first(c); cursor_valid(c); cursor_next(c))
+ *         ...
+ *     e = cursor_end(c);
  */
 enum err cursor_open(struct store *s, struct family *f, enum store_tier tier, struct slice lower, struct slice upper,
                      struct cursor **out) WARN_UNUSED;
-void cursor_close(struct cursor *c);
+/* A walk over the rows whose keys begin with prefix, which is copied. */
+enum err cursor_open_prefix(struct store *s, struct family *f, enum store_tier tier, struct slice prefix,
+                            struct cursor **out) WARN_UNUSED;
+void cursor_close(struct cursor *c); /* accepts NULL */
+void cursor_first(struct cursor *c); /* the first row of the walk */
 void cursor_seek(struct cursor *c, struct slice key);      /* the first row at or behind key */
 void cursor_seek_back(struct cursor *c, struct slice key); /* the last row at or before key */
 void cursor_next(struct cursor *c);
@@ -89,6 +100,7 @@ bool cursor_valid(const struct cursor *c);
 struct slice cursor_key(const struct cursor *c); /* both borrow until the next move */
 struct slice cursor_value(const struct cursor *c);
 enum err cursor_error(const struct cursor *c);
+enum err cursor_end(const struct cursor *c) WARN_UNUSED; /* behind a walk: OK if it went on to its end, else what stopped it */
 
 /* ---- Writing ---- */
 
