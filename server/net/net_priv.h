@@ -183,7 +183,7 @@ void worker_fresh(struct worker *w);                   /* reads the clock once a
 void worker_flush_later(struct worker *w, struct conn *c);
 void worker_flush_forget(struct worker *w, struct conn *c); /* it must be on the list */
 
-/* ---- connections (conn.c); worker thread only ---- */
+/* ---- connections (conn.c and its parts: conn_priv.h); worker thread only ---- */
 void conn_open(struct worker *w, int fd, unsigned flags, void *tls);
 void conn_flush(struct conn *c);               /* writes what it can */
 void conn_append(struct conn *c, struct slice bytes); /* to the output, and flushes this turn */
