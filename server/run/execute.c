@@ -4,13 +4,12 @@
  *   resolve -> arity -> NOAUTH -> no-multi -> NOPERM -> (MULTI: route, queue)
  *           -> keys, slots -> lock -> route -> state of the server -> pub/sub context -> run -> commit -> unlock
  *
- * The common case, one command with one key, allocates nothing.
+ * Its parts: execute_keys.c, execute_check.c, execute_inside.c. The common case, one command with one key, allocates nothing.
  */
-#include "server/run/execute.h"
+#include "server/run/execute_priv.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -18,12 +17,9 @@
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "server/net/clients.h"
-#include "server/net/monitor.h"
 #include "server/node_priv.h"
-#include "server/run/errors.h"
 #include "server/run/stats.h"
 #include "server/run/waiting.h"
-#include "server/stat/redact.h"
 
 void executor_init(struct executor *x, struct node *node, uint64_t seed, bool may_wait)
 {
@@ -45,350 +41,12 @@ void executor_fini(struct executor *x)
     *x = (struct executor){0};
 }
 
-/* ---- Keys and slots ---- */
-
-void execute_keys_begin(struct executor *x)
-{
-    x->key_count = x->slot_count = 0;
-}
-
-static void slots_reserve(struct executor *x, size_t more)
-{
-    if (x->slot_count + more > x->slot_capacity) {
-        x->slot_capacity = 2 * (x->slot_count + more);
-        x->slots = realloc(x->slots, x->slot_capacity * sizeof *x->slots);
-        check(x->slots != NULL);
-    }
-}
-
-void execute_slot_add(struct executor *x, slot_t slot)
-{
-    slots_reserve(x, 1);
-    x->slots[x->slot_count++] = slot;
-}
-
-void execute_slots_all(struct executor *x)
-{
-    x->slot_count = 0;
-    slots_reserve(x, SLOTS);
-    for (size_t i = 0; i < SLOTS; i++)
-        x->slots[i] = (slot_t)i;
-    x->slot_count = SLOTS;
-}
-
-void execute_keys_add(struct executor *x, const struct command *command, const struct slice *argv, size_t argc)
-{
-    /* What does not fit the specification is told by the command itself (a bad numkeys); what was found is locked. */
-    (void)keys_find(command, argv, argc, &x->places);
-    if (x->key_count + x->places.count > x->key_capacity) {
-        x->key_capacity = 2 * (x->key_count + x->places.count);
-        x->keys = realloc(x->keys, x->key_capacity * sizeof *x->keys);
-        check(x->keys != NULL);
-    }
-    slots_reserve(x, x->places.count);
-    for (size_t i = 0; i < x->places.count; i++) {
-        struct slice key = argv[key_places_at(&x->places, i)->index];
-
-        x->keys[x->key_count++] = key;
-        x->slots[x->slot_count++] = hash_slot(key);
-    }
-}
-
-static int slot_order(const void *a, const void *b)
-{
-    return (int)*(const slot_t *)a - (int)*(const slot_t *)b;
-}
-
-void execute_keys_end(struct executor *x)
-{
-    size_t kept = 0;
-
-    if (x->slot_count < 2)
-        return;
-    qsort(x->slots, x->slot_count, sizeof *x->slots, slot_order);
-    for (size_t i = 0; i < x->slot_count; i++)
-        if (i == 0 || x->slots[i] != x->slots[kept - 1])
-            x->slots[kept++] = x->slots[i];
-    x->slot_count = kept;
-}
-
 bool call_was_blocked(const struct call *c)
 {
     return c->session->waiter != NULL;
 }
 
-/* ---- Checks ---- */
-
-enum err gate_refuse(const struct gate *g, const char *format, ...)
-{
-    char text[512];
-    struct call c = {.reply = g->reply};
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return reply_error(&c, "%s", text);
-}
-
-static struct gate gate_of(struct executor *x, struct session *s, const struct command *command,
-                           const struct slice *argv, size_t argc, struct txn *txn, struct reply *reply)
-{
-    return (struct gate){.session = s, .command = command, .argc = argc, .argv = argv, .keys = x->keys,
-                         .key_count = x->key_count, .slots = x->slots, .slot_count = x->slot_count, .txn = txn,
-                         .reply = reply};
-}
-
-enum err execute_route(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                       size_t argc, struct txn *txn, struct reply *reply)
-{
-    struct node *n = x->node;
-    struct gate g;
-
-    if (n->route == NULL || x->key_count == 0 || s->is_primary)
-        return OK;
-    g = gate_of(x, s, command, argv, argc, txn, reply);
-    return n->route(n->route_context, &g);
-}
-
-enum err execute_admit(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                       size_t argc, struct reply *reply)
-{
-    struct node *n = x->node;
-    struct gate g;
-
-    if (n->admits == 0 || s->is_primary)
-        return OK;
-    g = gate_of(x, s, command, argv, argc, NULL, reply);
-    for (size_t i = 0; i < n->admits; i++)
-        TRY(n->admit[i].gate(n->admit[i].context, &g));
-    return OK;
-}
-
-static enum err gates(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                      size_t argc, struct txn *txn, struct reply *reply)
-{
-    TRY(execute_route(x, s, command, argv, argc, txn, reply));
-    return execute_admit(x, s, command, argv, argc, reply);
-}
-
-static void rejected(struct executor *x, struct session *s, const struct command *command, const struct reply *reply)
-{
-    if (s->multi.open)
-        s->multi.failed = true;
-    if (command != NULL)
-        stats_record(x->stats, command->index, 0, STATS_REJECTED);
-    if (reply->error_at != SIZE_MAX)
-        stats_error(x->node->stats, errors_code(slice_of(reply->out->data + reply->error_at,
-                                                         reply->out->size - reply->error_at)));
-}
-
-/*
- * Of what Redis allows while it loads (the fact LOADING), that which needs neither keys nor the log nor the cluster: those are
- * being made.
- */
-static bool allowed_while_loading(const struct command *command)
-{
-    static const char *const names[] = {"acl|", "auth", "client|", "command", "config|", "discard", "echo", "exec", "hello",
-                                        "info", "lastsave", "latency|", "lolwut", "memory|help", "module|", "monitor", "multi",
-                                        "object|help", "quit", "readonly", "readwrite", "reset", "select", "shutdown",
-                                        "slowlog|", "time", "unwatch"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t size = strlen(names[i]);
-
-        if (strncmp(command->name, names[i], size) == 0 && (names[i][size - 1] == '|' || command->name[size] == '\0' ||
-                                                            command->name[size] == '|'))
-            return (command->flags & FACT_LOADING) != 0;
-    }
-    return false;
-}
-
-bool execute_check(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                   size_t argc, struct buf *out)
-{
-    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
-    struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node};
-
-    if (__builtin_expect(command == NULL || ((command->how & COMMAND_DISABLED) != 0 && s->client != NULL), 0)) {
-        const struct command *container = NULL;
-
-        if (command == NULL)
-            (void)registry_resolve(x->node->registry, argv, argc, &container);
-        command = NULL;
-        (void)errors_unknown(&c, container);
-        goto refused;
-    }
-    if (__builtin_expect(!command_arity_fits(command, argc) || command->run == NULL, 0)) {
-        (void)reply_arity(&c);
-        goto refused;
-    }
-    if (__builtin_expect(!s->authenticated, 0) && (command->flags & FACT_NO_AUTH) == 0) {
-        (void)reply_error(&c, "NOAUTH Authentication required.");
-        goto refused;
-    }
-    if (__builtin_expect(node_loading(x->node, NULL), 0) && !s->is_loader && !allowed_while_loading(command)) {
-        (void)reply_error(&c, "LOADING Redis is loading the dataset in memory");
-        goto refused;
-    }
-    if (__builtin_expect(s->multi.open, 0) && (command->flags & FACT_NO_MULTI) != 0) {
-        (void)reply_error(&c, "ERR Command not allowed inside a transaction");
-        goto refused;
-    }
-    if (x->node->permit != NULL && !s->is_primary) {
-        struct gate g = {.session = s, .command = command, .argc = argc, .argv = argv, .reply = &reply};
-
-        if (x->node->permit(x->node->permit_context, &g) != OK)
-            goto refused;
-    }
-    return true;
-refused:
-    rejected(x, s, command, &reply);
-    return false;
-}
-
-static bool allowed_when_subscribed(const struct command *c)
-{
-    static const char *const names[] = {"ping", "subscribe", "unsubscribe", "psubscribe", "punsubscribe",
-                                        "ssubscribe", "sunsubscribe", "quit", "reset"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(c->name, names[i]) == 0)
-            return true;
-    return false;
-}
-
 /* ---- Running ---- */
-
-enum { MONITOR_WORDS_REDACTED = 256 };
-
-static void feed_monitor(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                         size_t argc)
-{
-    struct slice few[MONITOR_WORDS_REDACTED];
-    const struct slice *shown;
-
-    if ((command->flags & (FACT_SKIP_MONITOR | FACT_ADMIN)) != 0)
-        return;
-    shown = redact(command, argv, argc, few, MONITOR_WORDS_REDACTED);
-    if (shown != argv && argc > MONITOR_WORDS_REDACTED)
-        argc = MONITOR_WORDS_REDACTED; /* what follows was not looked at */
-    monitor_feed(x->node->clients, s->in_script ? NULL : s->client, s->db, shown, argc);
-}
-
-/* Statistics, slow log, MONITOR of a command that was run to its end. */
-static void account(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                    size_t argc, uint64_t began_ns, const struct reply *reply)
-{
-    struct node *n = x->node;
-    uint64_t now = stats_clock_ns(), spent = now - began_ns;
-    int64_t from = atomic_load_explicit(&n->observe_from_us, memory_order_relaxed);
-
-    x->clock_ns = now;
-    stats_record(x->stats, command->index, spent, reply->error_at != SIZE_MAX ? STATS_FAILED : STATS_DONE);
-    if (__builtin_expect(reply->error_at != SIZE_MAX, 0))
-        stats_error(n->stats, errors_code(slice_of(reply->out->data + reply->error_at,
-                                                   reply->out->size - reply->error_at)));
-    if (__builtin_expect(from >= 0 && spent / 1000 >= (uint64_t)from, 0) && n->observe != NULL &&
-        (command->flags & FACT_SKIP_SLOWLOG) == 0)
-        n->observe(n->observe_context, s, command, argv, argc, spent / 1000);
-    if (__builtin_expect(n->clients != NULL && monitor_active(n->clients), 0) && s->waiter == NULL)
-        feed_monitor(x, s, command, argv, argc);
-}
-
-enum err execute_inside(struct executor *x, struct session *s, const struct command *command, const struct slice *argv,
-                        size_t argc, struct slice raw, struct buf *out)
-{
-    struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
-    struct call c = {.command = command, .argc = argc, .argv = argv, .raw = raw, .txn = x->txn, .reply = &reply,
-                     .session = s, .node = x->node, .scratch = &x->scratch, .executor = x};
-    uint64_t began = x->clock_ns != 0 ? x->clock_ns : stats_clock_ns();
-    size_t mark = out->size;
-    enum err e;
-
-    if ((command->how & COMMAND_NO_TXN) != 0)
-        c.txn = NULL;
-    buf_clear(&x->scratch);
-    e = command->run(&c);
-    if (__builtin_expect(e != OK, 0)) {
-        if (e == ERR_COLD || e == ERR_BUSY) {
-            out->size = mark;
-            return e;
-        }
-        if (e == ERR_AGAIN) { /* a blocking command where nothing may block */
-            out->size = mark;
-            if (!s->in_exec && !s->in_script && s->client != NULL) {
-                x->block_ms = c.block_ms;
-                if (x->node->clients != NULL && monitor_active(x->node->clients) && s->waiter == NULL)
-                    feed_monitor(x, s, command, argv, argc); /* now, and not when it is served */
-                if (c.txn != NULL)
-                    txn_command_end(x->txn, raw, argv, argc);
-                return e;
-            }
-            (void)reply_null_array(&c);
-        } else if (e != ERR_REPLIED) {
-            out->size = mark;
-            errors_reply(&c, e);
-        }
-    }
-    if (c.txn != NULL)
-        txn_command_end(x->txn, raw, argv, argc);
-    if (c.wait_for > x->end)
-        x->end = c.wait_for;
-    if (c.wait_for > s->last_write)
-        s->last_write = c.wait_for;
-    account(x, s, command, argv, argc, began, &reply);
-    return e == OK ? OK : ERR_REPLIED;
-}
-
-enum err execute_commit(struct executor *x, struct session *s)
-{
-    lsn_t end = 0;
-    enum err e = txn_commit(x->txn, &end);
-
-    txn_end(x->txn);
-    if (end > x->end)
-        x->end = end;
-    if (s != NULL && end > s->last_write)
-        s->last_write = end;
-    return e;
-}
-
-void execute_abandon(struct executor *x)
-{
-    txn_command_end(x->txn, (struct slice){0}, NULL, 0);
-    if (execute_commit(x, NULL) != OK) {
-        log_event(LOG_WARNING, "commit failed: error=\"%s\"", err_text());
-        abort();
-    }
-}
-
-bool execute_keeps_expired(const struct executor *x)
-{
-    const struct node *n = x->node;
-
-    return node_is_replica(n) || (n->clients != NULL && clients_paused(n->clients, x->now_ms) != CLIENT_PAUSE_NONE);
-}
-
-void execute_serve_all(struct executor *x, const struct session *s)
-{
-    if (waiting_any(x->node->waiting))
-        waiting_serve_all(x->node->waiting, x, s->in_exec || s->in_script);
-}
-
-enum err execute_expire(struct executor *x, unsigned db, struct slice key)
-{
-    const struct txn_options options = {.now_ms = x->now_ms, .db = db, .may_wait = true,
-                                        .keep_expired = execute_keeps_expired(x)};
-    slot_t slot = hash_slot(key);
-    struct obj *o;
-    enum err e;
-
-    TRY(txn_begin(x->txn, &slot, 1, &options));
-    e = txn_peek(x->txn, key, &o);
-    execute_abandon(x);
-    return e;
-}
 
 /* A pool thread looks for a moment whether the key is free again: then the request need not go back to its worker. */
 enum { BUSY_WAIT_MS = 5 };
@@ -450,12 +108,12 @@ static enum executed run_locked(struct executor *x, struct session *s, const str
     e = txn_begin(x->txn, x->slots, x->slot_count, &options);
     if (__builtin_expect(e != OK, 0))
         return EXECUTE_AWAY;
-    e = gates(x, s, command, argv, argc, x->txn, &reply);
+    e = execute_gates(x, s, command, argv, argc, x->txn, &reply);
     if (__builtin_expect(e != OK, 0)) {
         execute_abandon(x);
         if (e != ERR_REPLIED)
             return EXECUTE_AWAY;
-        rejected(x, s, command, &reply);
+        execute_rejected(x, s, command, &reply);
         return EXECUTE_DONE;
     }
     if (busy_any(&x->node->busy) && command_may_write(command) && execute_meets_busy(x, s, s->db, &generation)) {
@@ -507,11 +165,11 @@ static enum executed run_without_txn(struct executor *x, struct session *s, cons
         execute_keys_add(x, command, argv, argc);
         execute_keys_end(x);
     }
-    e = gates(x, s, command, argv, argc, NULL, &reply);
+    e = execute_gates(x, s, command, argv, argc, NULL, &reply);
     if (e != OK) {
         if (e != ERR_REPLIED)
             return EXECUTE_AWAY;
-        rejected(x, s, command, &reply);
+        execute_rejected(x, s, command, &reply);
         return EXECUTE_DONE;
     }
     x->held = false;
@@ -529,12 +187,12 @@ static enum err queue_gates(struct executor *x, struct session *s, const struct 
 {
     const struct txn_options options = {.now_ms = x->now_ms, .db = s->db, .may_wait = x->may_wait,
                                         .keep_expired = execute_keeps_expired(x)};
-    enum err e = gates(x, s, command, argv, argc, NULL, reply);
+    enum err e = execute_gates(x, s, command, argv, argc, NULL, reply);
 
     if (__builtin_expect(e == OK || e == ERR_REPLIED, 1))
         return e;
     TRY(txn_begin(x->txn, x->slots, x->slot_count, &options));
-    e = gates(x, s, command, argv, argc, x->txn, reply);
+    e = execute_gates(x, s, command, argv, argc, x->txn, reply);
     execute_abandon(x);
     return e;
 }
@@ -553,7 +211,7 @@ static enum executed queue(struct executor *x, struct session *s, const struct c
     if ((e = queue_gates(x, s, command, argv, argc, &reply)) != OK) {
         if (e != ERR_REPLIED)
             return EXECUTE_AWAY;
-        rejected(x, s, command, &reply);
+        execute_rejected(x, s, command, &reply);
         return EXECUTE_DONE;
     }
     multi_queue(&s->multi, command, argv, argc, raw);
@@ -670,13 +328,13 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
         return result;
     }
     if (__builtin_expect(s->subscriptions + s->shard_subscriptions > 0, 0) && s->protocol == 2 &&
-        !allowed_when_subscribed(command)) {
+        !execute_allowed_when_subscribed(command)) {
         struct reply reply = {.out = out, .protocol = 2, .error_at = SIZE_MAX};
         struct call c = {.reply = &reply};
 
         (void)reply_error(&c, "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
                               "allowed in this context", command->name);
-        rejected(x, s, command, &reply);
+        execute_rejected(x, s, command, &reply);
         settle(s, command, out, mark);
         return EXECUTE_DONE;
     }
