@@ -96,12 +96,12 @@ static void raise_file_limit(uint64_t maxclients)
                   (unsigned long long)wanted);
 }
 
-/* supervised systemd or auto: indexes of the table's words. */
+/* supervised systemd or auto (indexes of the table's words), and somebody listens. */
 static bool is_supervised(const struct options *o)
 {
     int64_t how = config_int(o->config, "supervised");
 
-    return how == 1 || how == 2;
+    return (how == 1 || how == 2) && getenv("NOTIFY_SOCKET") != NULL;
 }
 
 static void ready(void *context)
@@ -111,6 +111,15 @@ static void ready(void *context)
     log_event(LOG_NOTICE, "Ready to accept connections: port=%d tls_port=%d", o->port, o->tls_port);
     if (is_supervised(o))
         supervise_notify("STATUS=Ready to accept connections\nREADY=1");
+}
+
+/* Names in the configuration that are not absolute (log, pid file, socket, certificates) are below the data folder, as in Redis. */
+static bool enter_folder(const char *dir)
+{
+    if ((mkdir(dir, 0755) == 0 || errno == EEXIST) && chdir(dir) == 0)
+        return true;
+    fprintf(stderr, "cairn-server: cannot change to the data folder %s: %s\n", dir, strerror(errno));
+    return false;
 }
 
 static int fail(const char *what)
@@ -183,6 +192,9 @@ int main(int argc, char **argv)
     }
     options_from(&o, config);
     log_level_set((enum log_level)config_int(config, "loglevel"));
+    o.daemonize = o.daemonize && !is_supervised(&o); /* the supervisor watches this process, not a child of it */
+    if (!enter_folder(o.dir))
+        return 1;
     if (o.log_file[0] != '\0' && !log_file_set(o.log_file)) {
         fprintf(stderr, "cairn-server: cannot open log file %s: %s\n", o.log_file, strerror(errno));
         return 1;

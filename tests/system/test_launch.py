@@ -102,6 +102,61 @@ def _():
         server.__exit__()
 
 
+@test("names that are not absolute are below dir, wherever the server was started")
+def _():
+    server = Started("node.conf")
+    folder = os.path.join(server.folder, "data")       # it does not exist yet
+    server.file("node.conf", "port {port}\nbind 127.0.0.1\ndir data\npidfile node.pid\nlogfile node.log\nunixsocket s\n")
+    process = subprocess.Popen(server.command_line(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, cwd=server.folder)
+    try:
+        names = [os.path.join(folder, n) for n in ("node.pid", "node.log", "s", "log", "store")]
+        wait_until(lambda: all(os.path.exists(n) for n in names), 60, "the files below dir")
+        wait_until(lambda: cli("-p", str(server.port), "PING", check=False).strip() == "PONG", 60, "PONG")
+        equal(os.readlink(f"/proc/{process.pid}/cwd"), os.path.realpath(folder), "the process's folder")
+        with server.connect() as c:
+            c.must("CONFIG", "SET", "timeout", "77")
+            c.must("CONFIG", "REWRITE")
+        with open(os.path.join(server.folder, "node.conf")) as f:
+            true("timeout 77" in f.read(), "REWRITE did not find the file that the server was started with")
+        process.send_signal(signal.SIGTERM)
+        equal(process.wait(timeout=60), 0)
+        equal(sorted(os.listdir(server.folder)), ["data", "node.conf"], "what lies beside dir")
+    finally:
+        process.kill()
+        process.wait()
+        server.__exit__()
+
+
+def told(listener, seconds=60.0):
+    listener.settimeout(seconds)
+    return listener.recv(4096).decode().split("\n")
+
+
+@test("a supervisor hears READY when clients are served and STOPPING at the end")
+def _():
+    if subject_is_redis():
+        skip("Debian's redis-server tells more")
+    for supervised, abstract in (("systemd", False), ("auto", True)):
+        # daemonize is put aside: the supervisor watches the process that it started.
+        server = Started("--port", "{port}", "--dir", "{folder}", "--supervised", supervised, "--daemonize", "yes")
+        name = f"\0cairn-test-{server.port}" if abstract else os.path.join(server.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(name)
+            server.env = {"NOTIFY_SOCKET": name.replace("\0", "@")}
+            with server:
+                true("READY=1" in told(listener), "no READY=1")
+                equal(server.process.poll(), None, "the process that was started")
+                equal(server.stop(), 0)
+                equal(told(listener), ["STOPPING=1"])
+    # Without a supervisor the directive does nothing, and one that cannot be reached is no reason not to start.
+    for env in ({}, {"NOTIFY_SOCKET": "/nowhere/at/all"}):
+        server = Started("--port", "{port}", "--dir", "{folder}", "--supervised", "systemd")
+        server.env = env
+        with server:
+            equal(server.stop(), 0)
+
+
 HELP = """ADDSLOTS ADDSLOTSRANGE BUMPEPOCH COUNT-FAILURE-REPORTS COUNTKEYSINSLOT DELSLOTS DELSLOTSRANGE FAILOVER FORGET GETKEYSINSLOT
 FLUSHSLOTS INFO KEYSLOT MEET MYID NODES REPLICATE RESET SET-CONFIG-EPOCH SETSLOT REPLICAS SAVECONFIG SLOTS SHARDS LINKS HELP"""
 
