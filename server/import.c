@@ -8,11 +8,13 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "engine/set/set.h"
 #include "persistence/atomic_file.h"
 #include "persistence/rdb/rdb_load.h"
@@ -83,13 +85,48 @@ void import_shut(struct import *i)
 
 /* ---- What there is ---- */
 
-/* A line of the manifest: file NAME seq NUMBER type b|i|h, in any order of the pairs. */
-static enum err manifest_line(struct import *i, const char *dir, char *line, bool *seen_base)
+struct manifest_reader {
+    bool has_base;
+    int64_t seq; /* of the last increment */
+};
+
+/* The base comes first, wherever it is named. */
+static void base_add(struct import *i, const char *path)
+{
+    struct import_file base;
+
+    file_add(i, path, true);
+    base = i->files[i->count - 1];
+    memmove(i->files + 1, i->files, (i->count - 1) * sizeof *i->files);
+    i->files[0] = base;
+}
+
+static enum err manifest_file(struct import *i, struct manifest_reader *m, const char *path, char type, int64_t seq)
+{
+    if (!is_file(path))
+        return err_set(ERR_CORRUPT, "the file %s is missing", path);
+    if (type == 'b') {
+        if (m->has_base)
+            return err_set(ERR_CORRUPT, "it names two bases");
+        m->has_base = true;
+        base_add(i, path);
+        return OK;
+    }
+    if (seq <= m->seq) /* in another order the same commands make other data */
+        return err_set(ERR_CORRUPT, "increment %lld comes behind increment %lld", (long long)seq, (long long)m->seq);
+    m->seq = seq;
+    file_add(i, path, false);
+    return OK;
+}
+
+/* A line of the manifest: file NAME seq NUMBER type b|i|h, in any order of the pairs; others are left to later versions. */
+static enum err manifest_line(struct import *i, const char *dir, char *line, struct manifest_reader *m)
 {
     char **words = NULL, path[VFS_PATH_MAX], type = 0;
     const char *name = NULL;
+    int64_t seq = 0;
     size_t count = 0;
-    enum err e;
+    enum err e = OK;
 
     if (line[0] == '#' || line[0] == 0)
         return OK;
@@ -99,19 +136,14 @@ static enum err manifest_line(struct import *i, const char *dir, char *line, boo
             name = words[w + 1];
         else if (strcmp(words[w], "type") == 0)
             type = words[w + 1][0];
+        else if (strcmp(words[w], "seq") == 0 && !num_parse_i64(slice_str(words[w + 1]), &seq))
+            seq = 0;
     }
-    e = name == NULL || strchr(name, '/') != NULL || (type != 'b' && type != 'i' && type != 'h')
-            ? err_set(ERR_CORRUPT, "not a line of a manifest: %s", line)
-            : OK;
+    if (name == NULL || strchr(name, '/') != NULL || seq <= 0 || (type != 'b' && type != 'i' && type != 'h'))
+        e = err_set(ERR_CORRUPT, "not a line of a manifest: %s", line);
     if (e == OK && type != 'h') {
         vfs_path(path, dir, name);
-        if (!is_file(path))
-            e = err_set(ERR_CORRUPT, "the file %s is missing", path);
-        else if (type == 'b' && (*seen_base || i->count > 0))
-            e = err_set(ERR_CORRUPT, "the base is not the first file");
-        else
-            file_add(i, path, type == 'b');
-        *seen_base |= type == 'b';
+        e = manifest_file(i, m, path, type, seq);
     }
     config_words_free(words, count);
     return e;
@@ -121,7 +153,7 @@ static enum err find_append_dir(struct import *i, struct node *n)
 {
     struct buf text = {0}, name = {0}, manifest = {0};
     char dir[VFS_PATH_MAX], *line, *rest = NULL;
-    bool seen_base = false;
+    struct manifest_reader m = {0};
     enum err e;
 
     vfs_path(dir, n->dir, config_string(n->config, "appenddirname", &text));
@@ -132,7 +164,7 @@ static enum err find_append_dir(struct import *i, struct node *n)
         buf_append_byte(&manifest, 0);
         for (line = strtok_r((char *)manifest.data, "\r\n", &rest); line != NULL && e == OK;
              line = strtok_r(NULL, "\r\n", &rest))
-            e = manifest_line(i, dir, line, &seen_base);
+            e = manifest_line(i, dir, line, &m);
         if (e == OK && i->count == 0)
             e = err_set(ERR_CORRUPT, "it names no file");
         if (e != OK)

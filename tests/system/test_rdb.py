@@ -447,6 +447,32 @@ def _():
     imported(folder, wanted)
 
 
+@test("the manifest's order counts: increments that are out of it are refused, a base is read first wherever it is named", seconds=120)
+def _():
+    if subject_is_redis():
+        return
+    folder, wanted = redis_folder(lambda c: fill(c, 8, 20), appendonly="yes")
+    inside = os.path.join(folder, "appendonlydir")
+    path = os.path.join(inside, "appendonly.aof.manifest")
+    with open(path) as f:
+        good = f.read()
+    increment = next(n for n in os.listdir(inside) if ".incr." in n)
+    for seq in (90, 91):
+        shutil.copy(os.path.join(inside, increment), os.path.join(inside, f"more.{seq}"))
+    more = ["file more.90 seq 90 type i\n", "file more.91 seq 91 type i\n"]
+    base = next(line for line in good.splitlines(True) if line.endswith("type b\n"))
+    for text, word in ((good + more[1] + more[0], "increment 90 comes behind increment 91"),
+                       (good + more[0] + more[0], "increment 90 comes behind"),
+                       (good + base, "two bases"), (good + "file gone seq 99 type i\n", "is missing"),
+                       (good.replace(" seq 1 ", " seq x "), "not a line"), ("", "names no file")):
+        with open(path, "w") as f:
+            f.write(text)
+        refused(folder, "appendonly.aof.manifest", word)
+    with open(path, "w") as f:
+        f.write("".join(reversed(good.splitlines(True))))
+    imported(folder, wanted)
+
+
 @test("a start that is killed during an import begins it again", seconds=120)
 def _():
     def work(c):
