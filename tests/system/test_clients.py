@@ -1,4 +1,6 @@
 """redis-py, redis-cli and redis-benchmark, as people use them."""
+import os
+import shutil
 import subprocess
 import threading
 import time
@@ -6,8 +8,9 @@ import time
 import redis as redis_py
 
 from harness.features import has, missing_for, needs
-from harness.runner import equal, test, true
-from harness.server import REDIS_CLI, Server, subject_is_redis, temporary_folder, wait_until
+from harness.cluster import Cluster
+from harness.runner import equal, skip, test, true
+from harness.server import REDIS_CLI, ROOT, Server, subject_is_redis, temporary_folder, wait_until
 
 _server = []
 
@@ -268,3 +271,33 @@ def _():
     victim = client()
     victim.ping()
     equal(r.client_kill_filter(_id=victim.client_id()), 1)
+
+
+def hiredis():
+    """The program of tests/clients, built once for both tests."""
+    out = os.path.join(temporary_folder("cairn-hiredis"), "hiredis")
+    if shutil.which("gcc") is None or not os.path.exists("/usr/include/hiredis/hiredis.h"):
+        skip("no gcc or no libhiredis-dev")
+    subprocess.run(["gcc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", out,
+                    os.path.join(ROOT, "tests", "clients", "hiredis.c"), "-lhiredis", "-luv"], check=True, timeout=60)
+    return out
+
+
+@test("hiredis gets replies, errors, pipelines and time-outs, over TCP, a unix socket and an event loop")
+def _():
+    program = hiredis()
+    folder = temporary_folder()
+    with Server(unixsocket=os.path.join(folder, "s")) as node:
+        code, out, err = run(program, node.port, os.path.join(folder, "s"))
+        equal(code, 0, err)
+        true(out.startswith("ok"), out)
+        print("      " + out.strip())
+
+
+@test("hiredis reads redirections and the slot map of a cluster")
+def _():
+    program = hiredis()
+    with Cluster(3) as cluster:
+        code, out, err = run(program, cluster.nodes[0].port)
+        equal(code, 0, err)
+        true(out.startswith("ok"), out)
