@@ -315,7 +315,8 @@ static enum err debug_digest_value(struct call *c) /* DEBUG DIGEST-VALUE key [ke
             e = OK;
         buf_clear(c->scratch);
         digest_text(&d, c->scratch);
-        (void)reply_bulk(c, buf_slice(c->scratch));
+        buf_append_byte(c->scratch, 0);
+        (void)reply_status(c, (const char *)c->scratch->data);
     }
     txn_free(t);
     return e == OK ? OK : reply_take_back(c, mark, e);
@@ -420,7 +421,8 @@ static enum err debug_protocol(struct call *c) /* DEBUG PROTOCOL type */
             return reply_error(c, "ERR RESP2 is not supported by this command");
         (void)reply_push(c, 2);
         (void)reply_bulk_str(c, "server-cpu-usage");
-        return reply_int(c, 42);
+        (void)reply_int(c, 42);
+        return reply_bulk_str(c, "Some real reply following the push reply"); /* a push is nobody's reply */
     case 10: return reply_verbatim(c, SLICE_LITERAL("This is a verbatim\nstring"));
     case 11: return reply_bool(c, true);
     case 12: return reply_bool(c, false);

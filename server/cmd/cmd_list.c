@@ -150,9 +150,11 @@ static enum err lmpop(struct call *c) /* LMPOP numkeys key [key ...] LEFT|RIGHT 
     if (!end_parse(c->argv[at++], &end))
         return ERR_SYNTAX;
     if (at < c->argc) {
-        if (at + 2 != c->argc || !slice_is(c->argv[at], "COUNT"))
+        if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
             return ERR_SYNTAX;
         TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &count));
+        if (at + 2 != c->argc)
+            return ERR_SYNTAX;
     }
     TRY(first_list(c, 2, (size_t)keys, &o));
     if (o == NULL)

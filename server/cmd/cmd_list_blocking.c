@@ -79,9 +79,11 @@ static enum err blmpop(struct call *c) /* BLMPOP timeout numkeys key [key ...] L
     if (!end_of(c->argv[at++], &end))
         return ERR_SYNTAX;
     if (at < c->argc) {
-        if (at + 2 != c->argc || !slice_is(c->argv[at], "COUNT"))
+        if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
             return ERR_SYNTAX;
         TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &count));
+        if (at + 2 != c->argc)
+            return ERR_SYNTAX;
     }
     e = first_list(c, 3, (size_t)keys, &o);
     if (e == ERR_NOT_FOUND)
@@ -104,6 +106,7 @@ static enum err move(struct call *c, enum list_end from, enum list_end to, size_
     enum err e;
 
     TRY(arg_timeout(c, timeout_at, &timeout_ms));
+    c->null_bulk = true;
     e = first_list(c, 1, 1, &o);
     if (e == ERR_NOT_FOUND)
         return call_block(c, timeout_ms);

@@ -134,9 +134,10 @@ static enum err mpop_parse(struct call *c, size_t at, struct mpop_options *out)
         return reply_syntax(c);
     if (++at == c->argc)
         return OK;
-    if (at + 2 != c->argc || !slice_is(c->argv[at], "COUNT"))
+    if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
         return reply_syntax(c);
-    return arg_at_least(c, at + 1, 1, "count should be greater than 0", &out->count);
+    TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &out->count));
+    return at + 2 == c->argc ? OK : reply_syntax(c);
 }
 
 static enum err mpop(struct call *c, const struct mpop_options *options, struct obj *o)

@@ -30,6 +30,7 @@ struct call {
     struct buf *scratch;      /* free for the command's use; empty at its start */
     lsn_t wait_for;           /* see call_wait_for (server/node.h) */
     msec_t block_ms;          /* see call_block */
+    bool null_bulk;           /* where nothing may block the reply is a null bulk string */
     struct executor *executor; /* server/run only */
 };
 
@@ -37,7 +38,7 @@ struct call {
  * For a blocking command that found nothing on any of its keys, before it wrote or changed anything:
  * `return call_block(c, timeout_ms)`, 0 = for ever. The client then waits for its keys (those of the key
  * specifications) to be written and the command is run again, first come first served; at the end of the time, or at
- * once inside EXEC and scripts, the reply is a null array. What pops must emit the non-blocking effect (LPOP ...).
+ * once inside EXEC and scripts, the reply is a null array (there, with null_bulk, a null string). What pops must emit the non-blocking effect (LPOP ...).
  */
 static inline enum err call_block(struct call *c, msec_t timeout_ms)
 {

@@ -107,6 +107,7 @@ bool execute_check(struct executor *x, struct session *s, const struct command *
 {
     struct reply reply = {.out = out, .protocol = s->protocol, .error_at = SIZE_MAX};
     struct call c = {.command = command, .argc = argc, .argv = argv, .reply = &reply, .session = s, .node = x->node};
+    size_t mark = out->size;
 
     if (__builtin_expect(command == NULL || ((command->how & COMMAND_DISABLED) != 0 && s->client != NULL), 0)) {
         const struct command *container = NULL;
@@ -141,6 +142,10 @@ bool execute_check(struct executor *x, struct session *s, const struct command *
     }
     return true;
 refused:
+    if (command != NULL && strcmp(command->name, "exec") == 0) {
+        (void)!transaction_abort(&c, mark);
+        multi_clear(&s->multi, true);
+    }
     execute_rejected(x, s, command, &reply);
     return false;
 }

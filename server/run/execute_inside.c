@@ -87,7 +87,7 @@ enum err execute_inside(struct executor *x, struct session *s, const struct comm
                     txn_command_end(x->txn, raw, argv, argc);
                 return e;
             }
-            (void)reply_null_array(&c);
+            (void)(c.null_bulk ? reply_null(&c) : reply_null_array(&c));
         } else if (e != ERR_REPLIED) {
             out->size = mark;
             errors_reply(&c, e);

@@ -16,4 +16,7 @@ void execute_rejected(struct executor *x, struct session *s, const struct comman
 /* What a RESP2 client with subscriptions may still say. */
 bool execute_allowed_when_subscribed(const struct command *c);
 
+/* In transaction.c: the error that stands in the reply from `mark` on becomes EXEC's answer, EXECABORT. ERR_REPLIED. */
+enum err transaction_abort(struct call *c, size_t mark);
+
 #endif

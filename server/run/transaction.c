@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -16,7 +17,7 @@
 #include "engine/set/txn.h"
 #include "server/node_priv.h"
 #include "server/run/errors.h"
-#include "server/run/execute.h"
+#include "server/run/execute_priv.h"
 #include "server/run/stats.h"
 #include "server/run/waiting.h"
 
@@ -70,13 +71,18 @@ static void collect(struct executor *x, const struct multi *m)
         execute_keys_end(x);
 }
 
-/* A refusal of one of the commands becomes that of the whole. */
-static enum err abort_because(struct call *c, size_t mark)
+enum err transaction_abort(struct call *c, size_t mark)
 {
     struct buf *out = c->reply->out;
+    const char *error = (const char *)out->data + mark + 1;
+    int size = (int)(out->size - mark - 3);
     char text[512];
 
-    snprintf(text, sizeof text, "%.*s", (int)(out->size - mark - 3), (const char *)out->data + mark + 1);
+    if (size > 4 && memcmp(error, "ERR ", 4) == 0) {
+        error += 4;
+        size -= 4;
+    }
+    snprintf(text, sizeof text, "%.*s", size, error);
     out->size = mark;
     return reply_error(c, "EXECABORT Transaction discarded because of: %s", text);
 }
@@ -93,7 +99,7 @@ static enum err gates(struct executor *x, struct call *c, struct multi *m)
         enum err e = execute_admit(x, s, m->commands[i].command, words_of(x, m, i), m->commands[i].argc, c->reply);
 
         if (e != OK)
-            return e == ERR_REPLIED ? abort_because(c, mark) : e;
+            return e == ERR_REPLIED ? transaction_abort(c, mark) : e;
     }
     return OK;
 }
