@@ -283,8 +283,7 @@ static enum err pause_clients(struct call *c) /* CLIENT PAUSE timeout [WRITE|ALL
 
 static enum err unpause(struct call *c) /* CLIENT UNPAUSE */
 {
-    clients_unpause(clients_of(c));
-    set_expire_hold(node_set(c->node), 0);
+    set_expire_hold(node_set(c->node), clients_unpause(clients_of(c)));
     return reply_ok(c);
 }
 

@@ -212,7 +212,7 @@ const char *repl_failover_name(const struct repl *r)
 static void failover_end(struct repl *r)
 {
     atomic_store(&r->failover_state, FAILOVER_NONE);
-    clients_unpause(node_clients(r->node));
+    set_expire_hold(node_set(r->node), clients_hold_writes(node_clients(r->node), 0));
 }
 
 static bool is_target(struct repl *r, const struct replica *p)
@@ -301,7 +301,7 @@ static enum err failover_begin(struct repl *r, struct call *c, const struct fail
     r->failover_port = f->has_target ? (int)f->port : 0;
     r->failover_force = f->force;
     r->failover_deadline_ms = f->has_timeout ? now + f->timeout_ms : 0;
-    (void)clients_pause(node_clients(r->node), CLIENT_PAUSE_WRITE, now + FAILOVER_PAUSE_MS);
+    set_expire_hold(node_set(r->node), clients_hold_writes(node_clients(r->node), now + FAILOVER_PAUSE_MS));
     atomic_store(&r->failover_state, FAILOVER_WAITS);
     return reply_ok(c);
 }

@@ -127,7 +127,7 @@ void write_hold_free(struct write_hold *h)
 
 void write_hold_begin(struct write_hold *h, msec_t until_ms)
 {
-    until_ms = clients_pause(node_clients(h->node), CLIENT_PAUSE_WRITE, until_ms);
+    until_ms = clients_hold_writes(node_clients(h->node), until_ms);
     set_expire_hold(node_set(h->node), until_ms);
     atomic_store(&h->active, true);
     pthread_mutex_lock(&h->lock);
@@ -140,8 +140,7 @@ void write_hold_end(struct write_hold *h)
 {
     if (!atomic_exchange(&h->active, false))
         return;
-    set_expire_hold(node_set(h->node), 0);
-    clients_unpause(node_clients(h->node));
+    set_expire_hold(node_set(h->node), clients_hold_writes(node_clients(h->node), 0));
 }
 
 bool write_hold_active(const struct write_hold *h)

@@ -506,25 +506,52 @@ void clients_unblock_all(struct clients *c)
 
 /* ---- Pausing ---- */
 
+/* Under lock. */
+static msec_t pause_write_set(struct clients *c)
+{
+    msec_t until_ms = c->asked_write_until > c->hold_write_until ? c->asked_write_until : c->hold_write_until;
+
+    STORE(c->pause_write_until, until_ms);
+    return until_ms;
+}
+
 msec_t clients_pause(struct clients *c, enum client_pause what, msec_t until_ms)
 {
     pthread_mutex_lock(&c->lock);
     if (what == CLIENT_PAUSE_ALL && RELAXED(c->pause_all_until) < until_ms)
         STORE(c->pause_all_until, until_ms);
-    if (RELAXED(c->pause_write_until) < until_ms)
-        STORE(c->pause_write_until, until_ms);
-    until_ms = RELAXED(c->pause_write_until);
+    if (c->asked_write_until < until_ms)
+        c->asked_write_until = until_ms;
+    until_ms = pause_write_set(c);
     pthread_mutex_unlock(&c->lock);
     return until_ms;
 }
 
-void clients_unpause(struct clients *c)
+msec_t clients_unpause(struct clients *c)
 {
+    msec_t until_ms;
+
     pthread_mutex_lock(&c->lock);
     STORE(c->pause_all_until, 0);
-    STORE(c->pause_write_until, 0);
+    c->asked_write_until = 0;
+    until_ms = pause_write_set(c);
     pthread_mutex_unlock(&c->lock);
     clients_retry_held(c);
+    return until_ms;
+}
+
+msec_t clients_hold_writes(struct clients *c, msec_t until_ms)
+{
+    bool ends = until_ms == 0;
+
+    pthread_mutex_lock(&c->lock);
+    if (ends || c->hold_write_until < until_ms)
+        c->hold_write_until = until_ms;
+    until_ms = pause_write_set(c);
+    pthread_mutex_unlock(&c->lock);
+    if (ends)
+        clients_retry_held(c);
+    return until_ms;
 }
 
 void clients_retry_held(struct clients *c)

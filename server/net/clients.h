@@ -133,7 +133,13 @@ enum client_pause { CLIENT_PAUSE_NONE, CLIENT_PAUSE_WRITE, CLIENT_PAUSE_ALL };
 /* Until then (unix ms) commands that may write, or all, wait. A longer pause in force stays; ALL wins over WRITE.
  * Returns when writes go on. */
 msec_t clients_pause(struct clients *c, enum client_pause what, msec_t until_ms);
-void clients_unpause(struct clients *c);
+/* Ends what clients_pause asked for; returns how long writes still wait for a hold, 0: not. */
+msec_t clients_unpause(struct clients *c);
+/*
+ * Writes wait for a change of roles, until then at most; 0: no more. CLIENT PAUSE and UNPAUSE go on beside it, and neither lifts
+ * the other (as in Redis 7.2). Returns how long writes wait, for whatever reason.
+ */
+msec_t clients_hold_writes(struct clients *c, msec_t until_ms);
 void clients_retry_held(struct clients *c); /* what held them back may be over */
 enum client_pause clients_paused(struct clients *c, msec_t now_ms);
 

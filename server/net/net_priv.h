@@ -66,7 +66,8 @@ struct clients {
     atomic_uint limits_version;
     uint64_t next_id;
     enum client_pause pause;
-    _Atomic msec_t pause_write_until, pause_all_until; /* unix ms; 0: not */
+    _Atomic msec_t pause_write_until, pause_all_until; /* unix ms; 0: not. The first: the later of the two below */
+    msec_t asked_write_until, hold_write_until;        /* under lock: CLIENT PAUSE; a change of roles */
     struct worker **workers; /* Set once the workers run */
     size_t worker_count;
     atomic_size_t count, blocked, blocked_timed, monitor_count, tracking;

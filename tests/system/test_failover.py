@@ -1,6 +1,7 @@
 """Replicas of a cluster: kill -9 of a master, planned failover under load, a shard of real Redis and Cairn nodes."""
 import os
 import random
+import threading
 import time
 
 from harness import dump
@@ -89,7 +90,24 @@ def _():
         c.wait_ok()
 
 
-@test("CLUSTER FAILOVER under load loses no acknowledged write", seconds=180)
+class Unpauser(threading.Thread):
+    """Says CLIENT UNPAUSE all the time: that ends what CLIENT PAUSE began, not what holds writes for a failover."""
+
+    def __init__(self, nodes):
+        super().__init__(daemon=True)
+        self.nodes, self.done = nodes, threading.Event()
+
+    def run(self):
+        connections = [n.connect() for n in self.nodes]
+        while not self.done.is_set():
+            for c in connections:
+                c.must("CLIENT", "UNPAUSE")
+            time.sleep(0.002)
+        for c in connections:
+            c.close()
+
+
+@test("CLUSTER FAILOVER under load loses no acknowledged write, whoever says CLIENT UNPAUSE meanwhile", seconds=180)
 def _():
     needs("replication")
     with six() as c:
@@ -103,9 +121,13 @@ def _():
             loads = [Load([master, replica], f"{{{key}}}{n}") for n in range(4)]
             for load in loads:
                 load.start()
+            unpauser = Unpauser([master, replica])
+            unpauser.start()
             time.sleep(0.7)
             fail_over(replica)
             time.sleep(0.7)
+            unpauser.done.set()
+            unpauser.join()
             for load in loads:
                 load.stop = True
             for load in loads:

@@ -1,5 +1,6 @@
 """Redis between two Cairn nodes, and planned changes of roles between the two kinds."""
 import os
+import select
 import signal
 import time
 
@@ -83,3 +84,33 @@ def _():
                     true(c.must("SET", "a", 4) == b"OK", "it takes writes")
             finally:
                 os.kill(second.pid, signal.SIGCONT)
+
+
+def silent(connection, seconds):
+    """What was asked has no answer yet."""
+    return select.select([connection.socket], [], [], seconds)[0] == []
+
+
+@test("CLIENT UNPAUSE lets no write into a FAILOVER, and the end of a FAILOVER none into a CLIENT PAUSE", seconds=60)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return                                                # 7.2 does so, 7.0 does not
+    with Server() as first, Server() as second:
+        follows_online(second, first)
+        os.kill(second.pid, signal.SIGSTOP)
+        try:
+            with first.connect() as c, first.connect() as writer:
+                c.must("SET", "a", 1)
+                c.must("FAILOVER", "TO", "127.0.0.1", second.port)
+                writer.send("SET", "a", 2)
+                true(silent(writer, 0.3), "held")
+                c.must("CLIENT", "UNPAUSE")
+                true(silent(writer, 0.3), "held all the same")
+                c.must("CLIENT", "PAUSE", 3600000, "WRITE")
+                c.must("FAILOVER", "ABORT")
+                true(silent(writer, 0.3), "held by the pause")
+                c.must("CLIENT", "UNPAUSE")
+                equal(show(writer.read()), "+OK")
+        finally:
+            os.kill(second.pid, signal.SIGCONT)
