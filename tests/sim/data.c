@@ -178,7 +178,7 @@ static void pause_turn(struct data *d, unsigned i)
 
     if (n->pause_until == 0 || n->paused_said || world_now(d->checker->world) < n->pause_in_force)
         return;
-    n->paused_said = true;
+    n->held = n->paused_said = true;
     report(d, i);
 }
 
@@ -189,10 +189,12 @@ static void write_turn(struct data *d, unsigned i)
 
     if (n->pause_until != 0 && world_now(d->checker->world) > n->pause_until)
         n->pause_until = 0;
+    if (n->pause_until == 0)
+        n->held = false;
     pause_turn(d, i);
     core = world_node(d->checker->world, i)->core;
     if (core == NULL || n->master >= 0 || !core->ok || core->myself->slot_count == 0 || !node_is_master(core->myself) ||
-        (n->pause_until != 0 && n->paused_said))
+        n->held)
         return;
     if (!in_touch(d, i))
         checker_fail(d->checker, "node %u accepts writes although no majority could reach it for a node timeout", i);
@@ -390,7 +392,8 @@ void data_obeyed(struct data *d, struct sim_node *node, const struct cluster_act
         replicate(d, node, a->node);
         break;
     case CLUSTER_PAUSE:
-        n->paused_said = false;
+        n->paused_said = false; /* a second request: writes stay held, it is told anew */
+        n->held &= a->until_ms != 0;
         n->pause_until = a->until_ms == 0 ? 0 : world_now(d->checker->world) + 10000;
         n->pause_in_force = world_now(d->checker->world) + (msec_t)rng_below(&d->rng, PAUSE_DELAY_MAX_MS);
         break;
@@ -417,7 +420,7 @@ void data_crashed(struct data *d, struct sim_node *node)
 {
     struct data_node *n = &d->nodes[node->index];
 
-    n->link_up = n->syncing = n->paused_said = n->planned = false;
+    n->link_up = n->syncing = n->held = n->paused_said = n->planned = false;
     n->pause_until = 0;
     n->wanted = 0;
     n->report_due = true;

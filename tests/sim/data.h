@@ -42,7 +42,7 @@ struct data_node {
     msec_t heard, next_try, sync_until;
     bool syncing, drops_first;
     msec_t pause_until, pause_in_force; /* 0: none; in force once that time is reached and it was said */
-    bool paused_said;
+    bool paused_said, held; /* held: writes are refused, also while a second pause is not in force yet */
     size_t wanted;
     bool report_due;
     size_t said_offset;
