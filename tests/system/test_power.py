@@ -20,7 +20,7 @@ def shim():
             skip("gcc is not there to build the shim")
         out = os.path.join(temporary_folder("cairn-powercut"), "powercut.so")
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-fPIC", "-shared", "-o", out,
-                        os.path.join(ROOT, "tests", "power", "powercut.c"), "-ldl", "-lpthread"], check=True, timeout=60)
+                        *[os.path.join(ROOT, "tests", "power", n) for n in ("powercut.c", "disk.c")], "-ldl", "-lpthread"], check=True, timeout=60)
         _shim.append(out)
     return _shim[0]
 
