@@ -32,6 +32,8 @@ void executor_init(struct executor *x, struct node *node, uint64_t seed, bool ma
 void executor_fini(struct executor *x)
 {
     txn_free(x->txn);
+    if (x->stats != NULL)
+        stats_shard_release(x->stats);
     buf_free(&x->scratch);
     key_places_free(&x->places);
     free(x->keys);

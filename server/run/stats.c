@@ -19,6 +19,7 @@ struct counters {
 
 struct stats_shard {
     struct stats *stats;
+    bool idle; /* Under its lock: nobody writes it */
     struct counters commands[];
 };
 
@@ -66,16 +67,30 @@ void stats_free(struct stats *s)
 
 struct stats_shard *stats_shard_new(struct stats *s)
 {
-    struct stats_shard *shard = calloc(1, sizeof *shard + s->commands * sizeof shard->commands[0]);
+    struct stats_shard *shard = NULL;
 
-    check(shard != NULL);
-    shard->stats = s;
     pthread_mutex_lock(&s->lock);
-    check(s->shards < SHARDS_MAX);
-    s->shard[s->shards] = shard;
-    s->shards++;
+    for (size_t i = 0; i < s->shards && shard == NULL; i++)
+        if (s->shard[i]->idle)
+            shard = s->shard[i];
+    if (shard == NULL) {
+        check(s->shards < SHARDS_MAX);
+        shard = calloc(1, sizeof *shard + s->commands * sizeof shard->commands[0]);
+        check(shard != NULL);
+        shard->stats = s;
+        s->shard[s->shards] = shard;
+        s->shards++;
+    }
+    shard->idle = false;
     pthread_mutex_unlock(&s->lock);
     return shard;
+}
+
+void stats_shard_release(struct stats_shard *shard)
+{
+    pthread_mutex_lock(&shard->stats->lock);
+    shard->idle = true;
+    pthread_mutex_unlock(&shard->stats->lock);
 }
 
 /* Only the owner writes: no locked instruction is needed. */

@@ -17,8 +17,9 @@ struct stats_shard;
 struct stats *stats_new(size_t commands);
 void stats_free(struct stats *s);
 
-/* Lives as long as the stats. */
+/* A thread's own until it releases it; what it counted stays, and the shard is given to the next that asks. */
 struct stats_shard *stats_shard_new(struct stats *s);
+void stats_shard_release(struct stats_shard *shard);
 
 enum stats_outcome { STATS_DONE, STATS_FAILED, STATS_REJECTED };
 /* Owner thread only. REJECTED counts no call and no time. */

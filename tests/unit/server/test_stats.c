@@ -41,6 +41,23 @@ START_TEST(stats__sums_the_shards)
 }
 END_TEST
 
+/* Each link of a replica and each moved range of slots has an executor of its own. */
+START_TEST(stats__threads_that_come_and_go_share_a_shard_and_lose_no_count)
+{
+    struct stats_command c;
+
+    for (int i = 0; i < 2000; i++) {
+        struct stats_shard *mine = stats_shard_new(stats);
+
+        ck_assert_ptr_ne(mine, shard);
+        stats_record(mine, 1, 10, STATS_DONE);
+        stats_shard_release(mine);
+    }
+    stats_command(stats, 1, &c);
+    ck_assert_uint_eq(c.calls, 2000);
+}
+END_TEST
+
 START_TEST(stats__buckets_are_in_order_and_hold_their_durations)
 {
     for (size_t b = 1; b < 240; b++)
@@ -107,6 +124,7 @@ int main(void)
     suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, stats__sums_the_shards);
+    tcase_add_test(tests, stats__threads_that_come_and_go_share_a_shard_and_lose_no_count);
     tcase_add_test(tests, stats__buckets_are_in_order_and_hold_their_durations);
     tcase_add_test(tests, stats__quantiles_are_within_a_bucket);
     tcase_add_test(tests, stats__errors_are_told_apart_by_code);
