@@ -101,9 +101,9 @@ static double run(struct set *set, struct txn *t, size_t keys, size_t operations
             for (int i = 0; i < BATCH; i++)
                 set_prefetch_slot(set, 0, q[i].slot);
             for (int i = 0; i < BATCH; i++)
-                set_prefetch_cell(set, 0, q[i].slot, hash_name(q[i].key));
+                set_prefetch_cell(set, 0, q[i].slot, hash_name(q[i].key), false);
             for (int i = 0; i < BATCH; i++)
-                set_prefetch_object(set, 0, q[i].slot, hash_name(q[i].key));
+                set_prefetch_object(set, 0, q[i].slot, hash_name(q[i].key), false);
         }
         for (int i = 0; i < BATCH; i++)
             execute(t, &q[i], value, write);

@@ -33,7 +33,7 @@ static struct journal_effect *effect_add(struct txn *t, size_t bytes)
 
 static void text_begin(struct txn *t, unsigned db)
 {
-    if (t->effect_count == 0) {
+    if (t->effect_count == t->frame_effects) {
         t->text.size = 0;
         buf_reserve(&t->text, MULTI_BYTES);
         t->text.size = MULTI_BYTES;
@@ -95,10 +95,11 @@ void txn_command_end(struct txn *t, struct slice raw, const struct slice *words,
 
 static struct slice text_finish(struct txn *t)
 {
+    struct journal_effect *own;
     size_t keys = 0;
     uint16_t db;
 
-    for (size_t i = 0; i < t->effect_count; i++)
+    for (size_t i = t->frame_effects; i < t->effect_count; i++)
         keys += t->effects[i].kind == JOURNAL_KEY;
     if (keys < 2)
         return slice_of(t->text.data + MULTI_BYTES, t->text.size - MULTI_BYTES);
@@ -107,9 +108,10 @@ static struct slice text_finish(struct txn *t)
     db = t->effects[t->effect_count - 1].db; /* before the list moves */
     effect_add(t, 14)->db = db;
     effect_add(t, 0);
-    memmove(t->effects + 1, t->effects, (t->effect_count - 1) * sizeof *t->effects);
-    t->effects[0] = (struct journal_effect){.bytes = MULTI_BYTES, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = t->effects[1].db};
-    for (size_t i = 0; i < t->touched_count; i++)
+    own = t->effects + t->frame_effects;
+    memmove(own + 1, own, (t->effect_count - t->frame_effects - 1) * sizeof *own);
+    own[0] = (struct journal_effect){.bytes = MULTI_BYTES, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = own[1].db};
+    for (size_t i = t->frame_touched; i < t->touched_count; i++)
         t->touched[i].effect++;
     return buf_slice(&t->text);
 }
@@ -152,15 +154,15 @@ static void deltas_join(struct journal_effect *effects, size_t count)
  */
 static bool stream_finish(struct txn *t, struct slice own, struct slice *text)
 {
-    size_t kept = 0, at = 0;
+    size_t kept = t->frame_effects, at = 0, from = t->translated.size;
+    struct journal_effect *first;
 
     if (slice_equal(own, t->stream)) {
-        *text = own;
+        *text = t->stream;
         return false;
     }
-    buf_clear(&t->translated);
     buf_append_slice(&t->translated, t->stream);
-    for (size_t i = 0; i < t->effect_count; i++) {
+    for (size_t i = t->frame_effects; i < t->effect_count; i++) {
         struct journal_effect e = t->effects[i];
 
         if (e.kind != JOURNAL_MARK) {
@@ -171,31 +173,40 @@ static bool stream_finish(struct txn *t, struct slice own, struct slice *text)
         at += e.bytes;
     }
     t->effect_count = kept;
-    deltas_join(t->effects, kept);
+    kept -= t->frame_effects;
+    deltas_join(t->effects + t->frame_effects, kept);
     (void)effect_add(t, 0);
-    memmove(t->effects + 1, t->effects, kept * sizeof *t->effects);
-    t->effects[0] = (struct journal_effect){.bytes = (uint32_t)t->stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK,
-                                            .db = (uint16_t)t->stream_db};
-    *text = buf_slice(&t->translated);
+    first = t->effects + t->frame_effects;
+    memmove(first + 1, first, kept * sizeof *first);
+    *first = (struct journal_effect){.bytes = (uint32_t)t->stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK,
+                                     .db = (uint16_t)t->stream_db};
+    *text = slice_of(t->translated.data + from, t->translated.size - from);
     return true;
 }
 
-/* Stamps what the effects changed, in order; later entries of an object overwrite earlier ones. all_at: where all
- * effects are, or 0: one behind the other from base on. */
-static void stamp(struct txn *t, lsn_t base, lsn_t all_at)
+bool txn_frame(struct txn *t, struct slice *text)
 {
-    lsn_t lsn = base;
-    size_t next = 0;
+    struct slice own = t->effect_count > t->frame_effects ? text_finish(t) : (struct slice){0};
 
-    for (size_t i = 0; i < t->touched_count; i++) {
+    *text = own;
+    return t->options.follow && stream_finish(t, own, text);
+}
+
+/* In order; later entries of an object overwrite earlier ones. */
+void txn_stamp(struct txn *t, const struct stamp *where)
+{
+    lsn_t lsn = where->base;
+    size_t next = where->effect;
+
+    for (size_t i = where->touched; i < where->touched_end; i++) {
         struct touched *entry = &t->touched[i];
         struct slot *slot = &entry->space->slots[entry->slot];
-        lsn_t at = t->options.replay ? t->replay_lsn : all_at;
+        lsn_t at = t->options.replay ? t->replay_lsn : where->all_at;
 
         if (at == 0) {
             if (entry->effect < next) { /* effects of different keys may be bound out of order */
-                next = 0;
-                lsn = base;
+                next = where->effect;
+                lsn = where->base;
             }
             while (next <= entry->effect)
                 lsn += t->effects[next++].bytes;
@@ -209,7 +220,17 @@ static void stamp(struct txn *t, lsn_t base, lsn_t all_at)
     }
 }
 
-static void settle(struct txn *t)
+bool txn_lands_rows(const struct txn *t)
+{
+    bool rows = batch_count(t->batch) > 0;
+
+    for (size_t i = 0; i < t->touched_count && !rows; i++)
+        rows = t->touched[i].through;
+    return rows;
+}
+
+/* Records that must land with their rows, and the rows. */
+void txn_settle(struct txn *t)
 {
     bool through = false;
 
@@ -241,7 +262,7 @@ static void settle(struct txn *t)
 }
 
 /* Tombstones that the store never needs to hear of, and sizes. */
-static void account(struct txn *t)
+void txn_account(struct txn *t)
 {
     for (size_t i = 0; i < t->touched_count; i++) {
         struct touched *entry = &t->touched[i];
@@ -267,36 +288,37 @@ static void account(struct txn *t)
 enum err txn_commit(struct txn *t, lsn_t *end)
 {
     struct set *s = t->set;
-    bool rows = batch_count(t->batch) > 0;
-    lsn_t base = 0, position = 0, all_at = 0;
+    bool rows;
+    struct stamp where = {0};
+    lsn_t position = 0;
 
     *end = 0;
     if (!t->changed && !t->options.follow)
         return OK;
     check(t->options.replay || t->unbound == t->touched_count);
-    for (size_t i = 0; i < t->touched_count && !rows; i++)
-        rows = t->touched[i].through;
+    rows = txn_lands_rows(t);
     if (!t->options.replay) {
-        struct slice text = t->effect_count > 0 ? text_finish(t) : (struct slice){0};
-        bool local = t->options.follow && stream_finish(t, text, &text);
+        struct slice text;
+        bool local = txn_frame(t, &text);
 
         atomic_store(&t->active_since, s->journal->tail(s->journal->context) + 1);
         if (rows)
             gate_read(t);
-        base = s->journal->append(s->journal->context, t->effects, t->effect_count, text);
-        position = base + (t->options.follow ? t->stream.size : text.size);
-        all_at = local ? position : 0;
+        where.base = s->journal->append(s->journal->context, t->effects, t->effect_count, text);
+        position = where.base + (t->options.follow ? t->stream.size : text.size);
+        where.all_at = local ? position : 0;
     } else {
         check(t->replay_lsn != 0);
         if (rows)
             gate_read(t);
     }
-    stamp(t, base, all_at);
+    where.touched_end = t->touched_count;
+    txn_stamp(t, &where);
     if (rows)
-        settle(t);
+        txn_settle(t);
     gate_done(t);
     atomic_store_explicit(&t->active_since, 0, memory_order_release);
-    account(t);
+    txn_account(t);
     t->touched_count = t->unbound = t->effect_count = 0;
     *end = position;
     return OK;

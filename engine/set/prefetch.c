@@ -2,7 +2,8 @@
  * prefetch.c - lock and slot, then the cell, then the object: each step needs what the one before it fetched.
  *
  * Measured with 1 M keys of 128 bytes: look-ups are nearly all cache misses, and overlapping those of 16 commands halves
- * the cost of a GET. Cells are read only under the slot's lock: without it they may be freed memory.
+ * the cost of a GET. Cells are read only under the slot's lock (held: the caller has it, or a wave's owner for it): without
+ * it they may be freed memory.
  */
 #include "engine/set/set_priv.h"
 
@@ -17,27 +18,14 @@ void set_prefetch_slot(struct set *s, unsigned db, slot_t slot)
     }
 }
 
-void set_prefetch_cell(struct set *s, unsigned db, slot_t slot, uint32_t hash)
+static void prefetch_cell(const struct table *t, uint32_t hash)
 {
-    struct space *space = set_space(s, db);
-    struct table *t;
-
-    if (space == NULL || pthread_mutex_trylock(&s->locks[slot]) != 0)
-        return;
-    t = &space->slots[slot].table;
     if (t->used > 0)
         __builtin_prefetch(&t->cells[hash & (t->capacity - 1)]);
-    pthread_mutex_unlock(&s->locks[slot]);
 }
 
-void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash)
+static void prefetch_object(const struct table *t, uint32_t hash)
 {
-    struct space *space = set_space(s, db);
-    struct table *t;
-
-    if (space == NULL || pthread_mutex_trylock(&s->locks[slot]) != 0)
-        return;
-    t = &space->slots[slot].table;
     for (uint32_t i = hash, n = 0; t->used > 0 && n < 4; i++, n++) {
         uint64_t cell = t->cells[i & (t->capacity - 1)];
 
@@ -53,5 +41,31 @@ void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash)
             break;
         }
     }
-    pthread_mutex_unlock(&s->locks[slot]);
+}
+
+static inline void with_table(struct set *s, unsigned db, slot_t slot, uint32_t hash, bool held,
+                       void (*prefetch)(const struct table *t, uint32_t hash))
+{
+    struct space *space = set_space(s, db);
+
+    if (space == NULL || (!held && pthread_mutex_trylock(&s->locks[slot]) != 0))
+        return;
+    prefetch(&space->slots[slot].table, hash);
+    if (!held)
+        pthread_mutex_unlock(&s->locks[slot]);
+}
+
+void set_prefetch_lock(struct set *s, slot_t slot)
+{
+    __builtin_prefetch(&s->locks[slot], 1);
+}
+
+void set_prefetch_cell(struct set *s, unsigned db, slot_t slot, uint32_t hash, bool held)
+{
+    with_table(s, db, slot, hash, held, prefetch_cell);
+}
+
+void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash, bool held)
+{
+    with_table(s, db, slot, hash, held, prefetch_object);
 }

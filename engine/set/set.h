@@ -60,11 +60,13 @@ enum err set_swap_db(struct set *s, unsigned a, unsigned b, lsn_t *end) WARN_UNU
 /*
  * Brings what a look-up will touch into the processor's cache. A worker that has parsed several commands calls the three
  * steps in turn for all of them, then executes: the misses of one command overlap with those of the others. Hints only:
- * nothing is changed, and a slot that is locked by somebody else is left out.
+ * nothing is changed, and a slot that is locked by somebody else is left out. held: the slots are locked on the caller's behalf
+ * (a lane, txn.h). set_prefetch_lock alone is for who locks them for others.
  */
+void set_prefetch_lock(struct set *s, slot_t slot);
 void set_prefetch_slot(struct set *s, unsigned db, slot_t slot);
-void set_prefetch_cell(struct set *s, unsigned db, slot_t slot, uint32_t hash);
-void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash);
+void set_prefetch_cell(struct set *s, unsigned db, slot_t slot, uint32_t hash, bool held);
+void set_prefetch_object(struct set *s, unsigned db, slot_t slot, uint32_t hash, bool held);
 
 /* ---- Durability ---- */
 

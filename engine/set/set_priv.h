@@ -141,6 +141,15 @@ struct touched {
 };
 enum { EFFECT_NONE = UINT32_MAX };
 
+/* What one command of a lane becomes (wave.c): touched and effects up to `touched_end` and `effect_count` are its own. */
+struct lane_frame {
+    size_t touched_end, effects, effect_count;
+    struct slice stream;
+    size_t text_at, text_size; /* in translated, if local: text that is not the stream's own */
+    bool local;
+    lsn_t base;                /* once it is appended */
+};
+
 struct txn {
     struct set *set;
     struct txn *next_thread;
@@ -162,6 +171,12 @@ struct txn {
     struct slice stream; /* of a primary: txn_follow */
     unsigned stream_db;
     struct buf translated;
+
+    /* Of a lane; 0 and false in any other transaction */
+    bool lent;                /* locks and gate are held by the wave's owner */
+    size_t frame_effects, frame_touched; /* where the command's own begin */
+    struct lane_frame *frames;
+    size_t frame_count, frame_capacity;
 
     struct touched *touched;
     size_t touched_count, touched_capacity, unbound;
@@ -208,6 +223,25 @@ void set_garbage_forget(struct set *s, unsigned uid); /* its family is gone; all
 void set_wake_writer(struct set *s);
 void gate_read(struct txn *t);
 void gate_done(struct txn *t);
+
+/* txn.c: what txn_begin sets and txn_end does, but for the locks and the writer */
+void txn_start(struct txn *t, const struct txn_options *options);
+void txn_leave(struct txn *t);
+
+/*
+ * commit.c: the effects since frame_effects become one frame. Returns whether they are local; *text goes into the journal, borrowed
+ * until the next effect. txn_stamp: what the entries from `touched` to `touched_end` changed gets its position; `effect`: the frame's
+ * first one.
+ */
+bool txn_frame(struct txn *t, struct slice *text);
+struct stamp {
+    size_t touched, touched_end, effect;
+    lsn_t base, all_at; /* all_at: where all effects are, or 0: one behind the other from base on */
+};
+void txn_stamp(struct txn *t, const struct stamp *where);
+bool txn_lands_rows(const struct txn *t);
+void txn_settle(struct txn *t);
+void txn_account(struct txn *t);
 
 /* change.c: the entry that collects what the running effect does to o; touch_record: to its record only */
 struct touched *touch(struct txn *t, struct obj *o);

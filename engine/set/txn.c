@@ -56,6 +56,7 @@ void txn_free(struct txn *t)
     free(t->effects);
     free(t->garbage);
     free(t->dropped);
+    free(t->frames);
     free(t);
 }
 
@@ -69,6 +70,21 @@ static bool lock_try(pthread_mutex_t *lock)
         __builtin_ia32_pause();
     }
     return false;
+}
+
+void txn_start(struct txn *t, const struct txn_options *options)
+{
+    t->options = *options;
+    if (atomic_load_explicit(&t->set->following, memory_order_relaxed)) /* the primary says when a key goes */
+        t->options.keep_expired = true;
+    t->stream = (struct slice){0};
+    t->changed = t->command_changed = t->lent = false;
+    t->touched_count = t->unbound = t->effect_count = t->command_effects = 0;
+    t->frame_effects = t->frame_touched = t->frame_count = 0;
+    t->text.size = t->translated.size = 0;
+    t->replay_lsn = 0;
+    t->size_hint = 0;
+    txn_select(t, options->db);
 }
 
 enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struct txn_options *options)
@@ -94,19 +110,10 @@ enum err txn_begin(struct txn *t, const slot_t *slots, size_t count, const struc
         t->slots[i] = slots[i];
     }
     t->slot_count = count;
-    t->options = *options;
-    if (atomic_load_explicit(&t->set->following, memory_order_relaxed)) /* the primary says when a key goes */
-        t->options.keep_expired = true;
+    txn_start(t, options);
     for (size_t i = 0; i < count && atomic_load_explicit(&s->still_count, memory_order_relaxed) > 0; i++)
         if (atomic_load_explicit(&s->still[slots[i]], memory_order_relaxed))
             t->options.keep_expired = true;
-    t->stream = (struct slice){0};
-    t->changed = t->command_changed = false;
-    t->touched_count = t->unbound = t->effect_count = t->command_effects = 0;
-    t->text.size = 0;
-    t->replay_lsn = 0;
-    t->size_hint = 0;
-    txn_select(t, options->db);
     return OK;
 }
 
@@ -128,12 +135,8 @@ static void stall(struct txn *t)
     }
 }
 
-void txn_end(struct txn *t)
+void txn_leave(struct txn *t)
 {
-    check(!t->gate_held);
-    for (size_t i = t->slot_count; i-- > 0;)
-        pthread_mutex_unlock(&t->set->locks[t->slots[i]]);
-    t->slot_count = 0;
     while (t->dropped_count > 0)
         elements_drop(t->dropped[--t->dropped_count]);
     store_value_free(&t->value);
@@ -141,6 +144,15 @@ void txn_end(struct txn *t)
         batch_clear(t->batch);
     t->garbage_count = 0;
     evict_some(t);
+}
+
+void txn_end(struct txn *t)
+{
+    check(!t->gate_held && !t->lent);
+    for (size_t i = t->slot_count; i-- > 0;)
+        pthread_mutex_unlock(&t->set->locks[t->slots[i]]);
+    t->slot_count = 0;
+    txn_leave(t);
     if (t->changed)
         stall(t);
 }

@@ -223,6 +223,23 @@ void txn_replay_at(struct txn *t, lsn_t lsn);
  */
 void txn_follow(struct txn *t, struct slice stream, unsigned db);
 
+/*
+ * A wave: commands of a primary's stream, each about one slot, that several threads execute (wave.c has the drawing). Its owner has
+ * begun a transaction with all their slots; a lane has a transaction of its own, and the slots that no other lane has. options of
+ * both: follow, may_wait. Until txn_lane_land the lane's frames borrow the stream's bytes.
+ */
+void txn_wave_begin(struct txn *w);
+/* Puts frame i of a lane into the log, when all lanes have executed all; returns its end. Frames of all lanes in the stream's order. */
+lsn_t txn_wave_append(struct txn *w, struct txn *lane, size_t i);
+void txn_wave_end(struct txn *w); /* when all lanes have landed; then txn_end */
+
+void txn_lane_begin(struct txn *t, const struct txn_options *options);
+void txn_lane_slot(struct txn *t, slot_t slot); /* of the next command */
+/* After its txn_command_end, also if it changed nothing: the next frame of this lane. As txn_follow. */
+void txn_lane_frame(struct txn *t, struct slice stream, unsigned db);
+void txn_lane_land(struct txn *t); /* when all frames of the wave are in the log */
+void txn_lane_end(struct txn *t);  /* after it; needs nothing of the wave any more */
+
 /* Unlocks. After ERR_COLD or ERR_BUSY of a command: txn_end without txn_commit. */
 void txn_end(struct txn *t);
 

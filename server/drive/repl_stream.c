@@ -307,7 +307,7 @@ static enum err look_ahead(struct stream *st)
     for (size_t i = 0; i < a->count; i++) /* the list of words does not move any more */
         execute_plan(&st->x, a->words.words + a->requests[i].first, a->requests[i].argc, &a->plans[i]);
     if (a->count > 1)
-        execute_prefetch(&st->x, st->db, a->plans, a->count);
+        execute_prefetch(&st->x, st->db, a->plans, a->count, false);
     if (e == ERR_PROTOCOL)
         resp_rewind(&st->parser); /* it is met again when what is in front of it is applied */
     return OK;

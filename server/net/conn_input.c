@@ -139,7 +139,7 @@ static void plan_batch(struct conn *c, size_t count)
             execute_plan(&w->x, w->words.words + w->requests[i].first, w->requests[i].argc, &w->plans[i]);
     }
     if (count > 1)
-        execute_prefetch(&w->x, c->session.db, w->plans, count);
+        execute_prefetch(&w->x, c->session.db, w->plans, count, false);
 }
 
 /* Executes what is whole in the bytes; returns how many were used up. */

@@ -281,7 +281,7 @@ void execute_plan(struct executor *x, const struct slice *argv, size_t argc, str
     }
 }
 
-void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count)
+void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count, bool held)
 {
     struct set *set = x->node->set;
 
@@ -290,10 +290,10 @@ void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans,
             set_prefetch_slot(set, db, plans[i].slot);
     for (size_t i = 0; i < count; i++)
         if (plans[i].single)
-            set_prefetch_cell(set, db, plans[i].slot, plans[i].hash);
+            set_prefetch_cell(set, db, plans[i].slot, plans[i].hash, held);
     for (size_t i = 0; i < count; i++)
         if (plans[i].single)
-            set_prefetch_object(set, db, plans[i].slot, plans[i].hash);
+            set_prefetch_object(set, db, plans[i].slot, plans[i].hash, held);
 }
 
 enum executed execute(struct executor *x, struct session *s, const struct slice *argv, size_t argc, struct slice raw,

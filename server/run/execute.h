@@ -69,8 +69,8 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
 /* Looks the command up; for one with a single key, its slot. */
 void execute_plan(struct executor *x, const struct slice *argv, size_t argc, struct plan *out);
 
-/* Brings what the requests will touch into the processor's cache, all misses at once. */
-void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count);
+/* Brings what the requests will touch into the processor's cache, all misses at once. held: as in engine/set/set.h. */
+void execute_prefetch(struct executor *x, unsigned db, const struct plan *plans, size_t count, bool held);
 
 /*
  * The parts, for EXEC, scripts and replay: a command inside the transaction that the executor has open. Its slots must

@@ -22,7 +22,7 @@ struct harness_journal {
     lsn_t tail, synced;
     unsigned deltas; /* of the last frame's effects: how many change counts */
     int keys;        /* and by how much in all */
-    struct buf text, printed;
+    struct buf text, printed, effects;
 };
 
 static lsn_t append(void *context, const struct journal_effect *effects, size_t count, struct slice text)
@@ -46,6 +46,7 @@ static lsn_t append(void *context, const struct journal_effect *effects, size_t 
     base = j->tail;
     j->tail += bytes - local;
     buf_append_slice(&j->text, text);
+    buf_append(&j->effects, effects, count * sizeof *effects);
     pthread_mutex_unlock(&j->lock);
     return base;
 }
@@ -139,6 +140,7 @@ void harness_close(struct harness *h)
     store_close(h->store);
     buf_free(&h->journal->text);
     buf_free(&h->journal->printed);
+    buf_free(&h->journal->effects);
     free(h->journal);
     snprintf(command, sizeof command, "rm -rf '%s'", h->path);
     check(system(command) == 0);
@@ -222,8 +224,14 @@ const char *harness_text(struct harness *h)
     return (const char *)out->data;
 }
 
+struct slice harness_effects(struct harness *h)
+{
+    return buf_slice(&h->journal->effects);
+}
+
 void harness_text_clear(struct harness *h)
 {
+    buf_clear(&h->journal->effects);
     buf_clear(&h->journal->text);
 }
 

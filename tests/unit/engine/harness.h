@@ -49,6 +49,9 @@ void harness_abort(struct harness *h);
 const char *harness_text(struct harness *h);
 void harness_text_clear(struct harness *h);
 
+/* All struct journal_effect since then, one behind the other. */
+struct slice harness_effects(struct harness *h);
+
 /* How many effects of the last frame change the counts of their slots, and the number of keys in all. */
 unsigned harness_deltas(struct harness *h, int *keys);
 
