@@ -255,6 +255,7 @@ const struct option option_table[] = {
     B("repl-copy-files", NULL, 0, "yes", "whole copies between nodes of this kind go by files, not as RDB"),
     I("repl-copies-max", NULL, 0, "2", 1, 64, "such copies that are sent at a time; other replicas wait their turn"),
     I("repl-copy-hold-seconds", NULL, 0, "60", 0, 86400, "files of a copy that broke off are held for the replica's return"),
+    I("repl-apply-threads", NULL, 0, "0", 0, 16, "threads that execute a master's stream; 1: one that does all; 0: by the machine's cores"),
     M("disk-free-min", NULL, IMM, "256mb", 0, ANY, "writes are refused below this much free disk"),
     B("metrics-enabled", NULL, IMM | ACC, "no", "Prometheus endpoint: not in this version"),
     S("metrics-bind", NULL, IMM | ACC, "127.0.0.1", "its address"),

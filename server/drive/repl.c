@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "cluster/cluster.h"
 #include "engine/set/stage.h"
 #include "server/conf/config.h"
+#include "server/drive/repl_lanes.h"
 #include "server/drive/repl_priv.h"
 #include "server/drive/repl_receive.h"
 #include "server/drive/repl_ship.h"
@@ -34,6 +36,7 @@ static enum err settings_read(void *context, struct config *c)
     atomic_store(&s->max_lag_ms, config_int(c, "min-replicas-max-lag") * 1000);
     atomic_store(&s->copies_max, config_int(c, "repl-copies-max"));
     atomic_store(&s->copy_hold_ms, config_int(c, "repl-copy-hold-seconds") * 1000);
+    atomic_store(&s->apply_threads, config_int(c, "repl-apply-threads"));
     atomic_store(&s->copy_files, config_bool(c, "repl-copy-files"));
     atomic_store(&s->priority, config_int(c, "replica-priority"));
     atomic_store(&s->serve_stale, config_bool(c, "replica-serve-stale-data"));
@@ -67,7 +70,8 @@ static void settings_open(struct repl *r)
 {
     static const char *const names[] = {"repl-timeout", "repl-ping-replica-period", "min-replicas-to-write",
                                         "min-replicas-max-lag", "replica-priority", "replica-serve-stale-data",
-                                        "replica-announced", "repl-copies-max", "repl-copy-files", "repl-copy-hold-seconds"};
+                                        "replica-announced", "repl-copies-max", "repl-copy-files", "repl-copy-hold-seconds",
+                                        "repl-apply-threads"};
     struct config *c = node_config(r->node);
 
     (void)settings_read(r, c);
@@ -75,6 +79,13 @@ static void settings_open(struct repl *r)
     config_on_change(c, "replica-read-only", read_only, r);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         config_on_change(c, names[i], settings_read, r);
+}
+
+size_t repl_apply_threads(struct repl *r)
+{
+    int64_t wanted = atomic_load_explicit(&r->settings.apply_threads, memory_order_relaxed);
+
+    return wanted > 0 ? (size_t)wanted : r->cores_lanes;
 }
 
 /* ---- Gates ---- */
@@ -218,6 +229,7 @@ enum err repl_open(struct node *n, bool lossless, struct repl **out)
     pthread_mutex_init(&r->list_lock, NULL);
     pthread_cond_init(&r->link_changed, NULL);
     pthread_cond_init(&r->copy_wanted, NULL);
+    r->cores_lanes = repl_lanes_by_cores((size_t)sysconf(_SC_NPROCESSORS_ONLN));
     settings_open(r);
     r->ship = ship_open(r);
     r->receive = receive_open(r);

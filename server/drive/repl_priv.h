@@ -6,7 +6,7 @@
  *   repl_serve.c   PSYNC, REPLCONF, the list             repl_load.c    a whole copy, received
  *   repl_feed.c    the log to the replicas               repl_copy.c    a whole copy, sent as an RDB file
  *   repl_wait.c    WAIT, WAITAOF                         repl_lost.c    writes that a copy would lose, saved
- *   repl_info.c    INFO
+ *   repl_info.c    INFO                          repl_lanes.c   ... by several threads; repl_apply.c: one command
  *   repl_ship.c    a whole copy, sent as files           repl_receive.c ... and received
  *   repl_held.c    the checkpoints that these files are  repl_recall.c  ... what a restart still has
  */
@@ -69,7 +69,7 @@ struct replica {
 
 /* The settings, read again when they change. */
 struct repl_settings {
-    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority, copies_max, copy_hold_ms;
+    _Atomic int64_t timeout_ms, ping_ms, min_replicas, max_lag_ms, priority, copies_max, copy_hold_ms, apply_threads;
     atomic_bool serve_stale, announced, copy_files;
 };
 
@@ -78,6 +78,7 @@ struct repl {
     struct wal *wal;
     struct repl_settings settings;
     bool started;
+    size_t cores_lanes; /* repl-apply-threads 0 */
 
     /* The role: who changes it, and who appends PING or GETACK, holds role_lock */
     pthread_mutex_t role_lock;
@@ -109,6 +110,7 @@ struct repl {
     _Atomic uint64_t input_bytes, output_bytes;
     _Atomic uint64_t sync_full, sync_partial_ok, sync_partial_err;
     _Atomic lsn_t wanted;     /* repl_want_offset; 0: nothing */
+    _Atomic uint64_t waves, wave_commands; /* applied by lanes */
 
     /* Replicas, under list_lock */
     pthread_mutex_t list_lock;
@@ -210,6 +212,10 @@ enum err repl_wire_line(struct repl_wire *w, struct slice *line) WARN_UNUSED;
 /* ---- repl_stream.c ---- */
 /* Applies the stream until the link ends; returns why, with text. */
 enum err repl_stream_run(struct repl_wire *w) WARN_UNUSED;
+
+/* ---- repl.c ---- */
+/* How many threads execute commands of the stream; 1: the link thread alone. */
+size_t repl_apply_threads(struct repl *r);
 
 /* ---- repl_load.c ---- */
 /* Receives a whole copy that is replid's at lsn and puts it into the place of the data. *db: selected in the stream. */

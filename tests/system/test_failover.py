@@ -228,6 +228,10 @@ def _():
     seed = int(os.environ.get("CAIRN_SEED", "0")) or random.randrange(1 << 30)
     rng = random.Random(seed)
     with six() as c:
+        for node in c.nodes[::2] if not subject_is_redis() else []:
+            with node.connect() as x:
+                x.must("CONFIG", "SET", "repl-apply-threads", "4")
+            node.options["repl_apply_threads"] = "4"     # when it is started again
         ready(c)
         loads = [Load(c.nodes, f"{{{tag}}}{i}") for i, tag in enumerate("abcdefgh")]
         for load in loads:
