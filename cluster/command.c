@@ -390,7 +390,11 @@ static void reset(struct cluster *c, struct words w)
     struct node *me = c->myself;
     char id[CLUSTER_ID_SIZE + 1] = "";
 
-    if (w.count > 1 || (w.count == 1 && !hard && !slice_is(w.at[0], "soft"))) {
+    if (w.count > 1) {
+        reply_error(c, "unknown subcommand or wrong number of arguments for 'RESET'. Try CLUSTER HELP.");
+        return;
+    }
+    if (w.count == 1 && !hard && !slice_is(w.at[0], "soft")) {
         reply_error(c, "syntax error");
         return;
     }

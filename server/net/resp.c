@@ -181,7 +181,10 @@ static enum resp_status array_go_on(struct resp_parser *p, const uint8_t *data, 
             if (p->scanned >= size)
                 return RESP_MORE;
             if (data[p->scanned] != '$') {
-                snprintf(text, sizeof text, "ERR Protocol error: expected '$', got '%c'", data[p->scanned]);
+                char got = (char)data[p->scanned];
+
+                /* An end of line would end the error's own line. */
+                snprintf(text, sizeof text, "ERR Protocol error: expected '$', got '%c'", got == '\r' || got == '\n' ? ' ' : got);
                 *error = text;
                 return RESP_ERROR;
             }

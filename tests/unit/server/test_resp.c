@@ -154,6 +154,7 @@ START_TEST(resp__wrong_lengths_are_protocol_errors)
     expect("*1\r\n$1048577\r\n", "!ERR Protocol error: invalid bulk length");
     expect("*1\r\n$abc\r\n", "!ERR Protocol error: invalid bulk length");
     expect("*1\r\n+4\r\n", "!ERR Protocol error: expected '$', got '+'");
+    expect("*1\r\r\n$4\r\n", "!ERR Protocol error: expected '$', got ' '");
 }
 END_TEST
 
