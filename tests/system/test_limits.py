@@ -63,6 +63,24 @@ def _():
             equal(c.command("PING"), ("+", b"PONG"))
 
 
+@test("a client whose unfinished request is beyond client-query-buffer-limit is closed, alone and counted")
+def _():
+    with Server(client_query_buffer_limit="1mb") as server, server.connect() as c:
+        for _ in range(2):
+            with Connection(server.port) as large:
+                try:
+                    large.send_raw(b"*2\r\n$4\r\nECHO\r\n$8000000\r\n")
+                    for _ in range(100):
+                        large.send_raw(b"x" * 50000)
+                    large.read()
+                    raise AssertionError("it was served")
+                except ConnectionLost:
+                    pass
+        if not subject_is_redis():                   # Debian's does not count yet
+            equal(server.info("stats")["client_query_buffer_limit_disconnections"], "2")
+        equal(plain(c.command("ECHO", "x" * 900000)), b"x" * 900000, "a request within the limit")
+
+
 @test("requirepass asks for a password before anything else")
 def _():
     with Server(requirepass="secret") as server:
