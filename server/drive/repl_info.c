@@ -29,7 +29,7 @@ static void copy_lines(struct repl *r, msec_t now, msec_t last_io, struct buf *o
 static void replica_lines(struct repl *r, msec_t now, struct buf *out)
 {
     enum repl_link_state state = repl_link_state(r);
-    char host[REPL_HOST_MAX];
+    char host[REPL_HOST_MAX], error[REPL_ERROR_MAX];
     msec_t last_io, down_since;
     int port;
 
@@ -38,6 +38,7 @@ static void replica_lines(struct repl *r, msec_t now, struct buf *out)
     port = r->port;
     last_io = r->last_io_ms;
     down_since = r->down_since_ms;
+    memcpy(error, r->link_error, sizeof error);
     pthread_mutex_unlock(&r->link_lock);
     LINE(out, "master_host:%s", host);
     LINE(out, "master_port:%d", port);
@@ -49,8 +50,10 @@ static void replica_lines(struct repl *r, msec_t now, struct buf *out)
     if (state == REPL_LINK_SYNC)
         copy_lines(r, now, last_io, out);
     LINE(out, "master_sync_resumed:%llu", (unsigned long long)receive_resumed(r->receive));
-    if (state != REPL_LINK_CONNECTED)
+    if (state != REPL_LINK_CONNECTED) {
         LINE(out, "master_link_down_since_seconds:%lld", seconds(down_since, now));
+        LINE(out, "master_link_last_error:%s", error);
+    }
     LINE(out, "slave_apply_threads:%zu", repl_apply_threads(r));
     LINE(out, "slave_apply_waves:%llu", (unsigned long long)atomic_load(&r->waves));
     LINE(out, "slave_apply_wave_commands:%llu", (unsigned long long)atomic_load(&r->wave_commands));

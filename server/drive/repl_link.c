@@ -288,13 +288,16 @@ static enum err go_on(struct repl_wire *w, const char *replid)
 static enum err copy_all(struct repl_wire *w, const char *replid, lsn_t offset, const struct repl_peer_history *primary)
 {
     struct repl *r = w->repl;
+    enum err e;
 
     log_event(LOG_NOTICE, "primary_copy_begins replid=%s offset=%llu", replid, (unsigned long long)offset);
     atomic_store(&r->link_state, REPL_LINK_SYNC);
     atomic_store(&r->whole, false);
     repl_drop_replicas(r);
     TRY(repl_lost_save(r, primary));
-    TRY(repl_load_run(w, replid, offset));
+    e = repl_load_run(w, replid, offset);
+    r->copies_unfit = e == OK ? 0 : r->copies_unfit + (e == ERR_INVALID);
+    TRY(e);
     if (primary->known && strcmp(primary->history.replid, replid) == 0) /* it may have changed since it was asked */
         TRY(wal_history_inherit(r->wal, &primary->history));
     return repl_stream_run(w);
@@ -374,6 +377,15 @@ static enum err secure(struct repl_wire *w)
     return w->tls != NULL ? OK : err_set(ERR_NO_MEMORY, "cannot set up TLS");
 }
 
+/* INFO's lines end where a line ends. */
+static void error_note(struct repl *r, const char *text)
+{
+    snprintf(r->link_error, sizeof r->link_error, "%s", text);
+    for (char *c = r->link_error; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+}
+
 static void one_link(struct repl *r, const char *host, int port, unsigned generation)
 {
     struct repl_wire w = {.repl = r, .generation = generation, .fd = -1, .idle_from_ms = node_now(r->node)};
@@ -387,6 +399,7 @@ static void one_link(struct repl *r, const char *host, int port, unsigned genera
         e = talk(&w);
     log_event(e == ERR_CLOSED ? LOG_NOTICE : LOG_WARNING, "primary_link_ended address=%s:%d reason=\"%s\"", host, port, err_text());
     pthread_mutex_lock(&r->link_lock);
+    error_note(r, e == ERR_CLOSED ? "" : err_text());
     r->link_fd = -1;
     if (atomic_load(&r->link_state) == REPL_LINK_CONNECTED)
         r->down_since_ms = node_now(r->node);
@@ -410,12 +423,13 @@ static void pause_ms(struct repl *r, unsigned generation, msec_t ms)
     pthread_mutex_unlock(&r->link_lock);
 }
 
-/* Copies that break off before their first byte are asked for less and less often. */
+/* Copies that break off before their first byte, or hold what cannot be taken, are asked for less and less often: each costs
+ * the primary a snapshot. */
 static msec_t retry_ms(struct repl *r)
 {
-    unsigned barren = receive_barren(r->receive);
+    unsigned barren = receive_barren(r->receive), vain = barren > r->copies_unfit ? barren : r->copies_unfit;
 
-    return barren < 2 ? RETRY_MS : RETRY_MS << (barren < BARREN_MAX ? barren - 1 : BARREN_MAX - 1);
+    return vain < 2 ? RETRY_MS : RETRY_MS << (vain < BARREN_MAX ? vain - 1 : BARREN_MAX - 1);
 }
 
 static void *link_run(void *context)
@@ -446,8 +460,10 @@ static void *link_run(void *context)
         r->link_busy = true;
         pthread_mutex_unlock(&r->link_lock);
         tries = generation == last ? tries + 1 : 0;
-        if (generation != last)
+        if (generation != last) {
             receive_forget_refusal(r->receive);
+            r->copies_unfit = 0;
+        }
         last = generation;
         one_link(r, host, port, generation);
         pthread_mutex_lock(&r->link_lock);

@@ -34,6 +34,7 @@ struct receive;
 enum {
     REPL_HOST_MAX = 256,
     REPL_IP_MAX = 64,
+    REPL_ERROR_MAX = 200,
     REPL_FEED_PENDING_MAX = 1 << 20,  /* a replica that has this much unsent gets no more: the rest waits on disk */
     REPL_FEED_CHUNK = 256 << 10,
     REPL_COPY_PENDING_MAX = 4 << 20,
@@ -95,6 +96,8 @@ struct repl {
     bool stopping;
     msec_t down_since_ms, last_io_ms;
     bool failover_psync;      /* the next PSYNC says FAILOVER */
+    char link_error[REPL_ERROR_MAX]; /* why the last link ended; one line */
+    unsigned copies_unfit;    /* the link thread's: copies in a row that hold what is not taken here */
     struct lost_writes_sum lost;
     pthread_t link_thread;
     bool link_running;

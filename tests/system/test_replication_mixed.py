@@ -86,6 +86,29 @@ def _():
                 os.kill(second.pid, signal.SIGCONT)
 
 
+@test("a Redis that holds a type Cairn does not have: the copy is refused by name, less and less often, and taken when it is gone",
+      seconds=120)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return
+    with redis(repl_diskless_sync_delay=0) as primary, Server() as replica:
+        with primary.connect() as p, replica.connect() as r:
+            r.must("SET", "old", 1)
+            p.must("SET", "a", 1)
+            p.must("XADD", "the stream", "*", "f", "v")
+            r.must("REPLICAOF", "127.0.0.1", primary.port)
+            wait_until(lambda: "a value of type stream" in replica.info("replication").get("master_link_last_error", ""), 30,
+                       "the refusal")
+            true('"the stream"' in replica.info("replication")["master_link_last_error"], "the key's name")
+            equal(show(r.command("GET", "old")), '"1"')
+            time.sleep(8)                                     # after 0, 1, 3, 7, 15 seconds
+            true(int(primary.info("stats")["sync_full"]) <= 5, "snapshots in eight seconds")
+            p.must("DEL", "the stream")
+            wait_linked(replica)
+            same_data(replica, primary)
+
+
 def silent(connection, seconds):
     """What was asked has no answer yet."""
     return select.select([connection.socket], [], [], seconds)[0] == []
