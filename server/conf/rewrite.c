@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "persistence/atomic_file.h"
@@ -32,14 +33,64 @@ static bool is_default(struct config *c, size_t option)
     return same;
 }
 
+/* Bytes as people write them: 100mb. */
+static void bytes_add(struct buf *out, long long bytes)
+{
+    static const char *const units[] = {"", "kb", "mb", "gb"};
+    size_t unit = 0;
+
+    while (bytes != 0 && unit < 3 && bytes % 1024 == 0) {
+        bytes /= 1024;
+        unit++;
+    }
+    buf_append_format(out, " %lld%s", bytes, units[unit]);
+}
+
+/* Of `save` and the output limits: a line for each save point, for each class of clients. */
+static bool lines_add(struct config *c, size_t option, struct buf *out)
+{
+    const struct option *o = &option_table[option];
+    size_t each = o->shape == shape_save ? 2 : o->shape == shape_output_limits ? 4 : 0, count = 0;
+    struct buf text = {0};
+    char **words = NULL;
+    bool done = false;
+
+    if (each == 0)
+        return false;
+    config_text(c, option, &text);
+    if (text.size > 0 && config_split(buf_slice(&text), &words, &count) == OK && count > 0 && count % each == 0) {
+        for (size_t i = 0; i < count; i += each) {
+            buf_append_str(out, o->name);
+            if (each == 2) {
+                buf_append_format(out, " %s %s", words[i], words[i + 1]);
+            } else {
+                buf_append_format(out, " %s", strcmp(words[i], "slave") == 0 ? "replica" : words[i]);
+                bytes_add(out, atoll(words[i + 1]));
+                bytes_add(out, atoll(words[i + 2]));
+                buf_append_format(out, " %s", words[i + 3]);
+            }
+            buf_append_byte(out, '\n');
+        }
+        done = true;
+    }
+    config_words_free(words, count);
+    buf_free(&text);
+    return done;
+}
+
 static void line_add(struct config *c, size_t option, struct buf *out)
 {
     const struct option *o = &option_table[option];
     struct buf text = {0}, line = {0};
 
+    if (lines_add(c, option, out))
+        return;
     buf_append_str(&line, o->name);
     config_text(c, option, &text);
-    if (o->type == OPTION_LIST && text.size > 0) { /* its words are quoted already */
+    if (o->type == OPTION_MEMORY && o->shape == NULL) {
+        buf_append_byte(&text, '\0');
+        bytes_add(&line, atoll((const char *)text.data));
+    } else if (o->type == OPTION_LIST && text.size > 0) { /* its words are quoted already */
         buf_append_byte(&line, ' ');
         buf_append_slice(&line, buf_slice(&text));
     } else {
