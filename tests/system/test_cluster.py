@@ -300,6 +300,9 @@ def _():
         with c.nodes[0].connect() as x:
             equal(show(x.command("GET", "user:1000")), "-CLUSTERDOWN The cluster is down")
             equal(int(c.info(c.nodes[0])["cluster_slots_fail"]), 5461)
+            wait_until(lambda: x.must("CLUSTER", "COUNT-FAILURE-REPORTS", name) == 1, 20, "the other master's report")
+            health = {n[1]: n[n.index(b"health") + 1] for shard in x.must("CLUSTER", "SHARDS") for n in shard[3]}
+            equal((health[name.encode()], sorted(health.values())), (b"fail", [b"fail", b"online", b"online"]), "health")
         dead.start()
         c.wait_ok(30)
         wait_until(lambda: all("fail" not in c.table(n)[name]["flags"] for n in c.nodes), 5, "nobody flags it fail")

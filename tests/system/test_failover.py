@@ -265,7 +265,7 @@ def _():
                 equal(dump.differences(dump.dump(m), dump.dump(r)), [], f"seed {seed}")
 
 
-@test("redis-cli --cluster add-node --cluster-slave adds a replica", seconds=120)
+@test("redis-cli --cluster add-node --cluster-slave adds a replica, and del-node takes it away", seconds=120)
 def _():
     needs("replication")
     with Cluster(3, cluster_node_timeout=str(TIMEOUT_MS)) as c:
@@ -277,6 +277,13 @@ def _():
         sync(c.nodes[1], added)
         with c.nodes[1].connect() as m, added.connect() as r:
             equal(m.must("DBSIZE"), r.must("DBSIZE"))
+        masters = c.nodes[:3]
+        wait_until(lambda: all(len(c.table(n)) == 4 for n in masters), 30, "everybody knows it")
+        text = cli("--cluster", "del-node", masters[0].address, c.id_of(added))
+        true("CLUSTER RESET SOFT" in text, text)
+        wait_until(lambda: all(len(c.table(n)) == 3 for n in masters) and len(c.table(added)) == 1, 30, "it is forgotten")
+        with added.connect() as r:
+            wait_until(lambda: r.must("ROLE")[0] == b"master" and r.must("DBSIZE") == 0, 30, "an empty master of its own")
 
 
 @test("a replica of a real Redis takes over, and a real Redis takes over from Cairn", seconds=180)
