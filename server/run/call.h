@@ -38,7 +38,8 @@ struct call {
  * For a blocking command that found nothing on any of its keys, before it wrote or changed anything:
  * `return call_block(c, timeout_ms)`, 0 = for ever. The client then waits for its keys (those of the key
  * specifications) to be written and the command is run again, first come first served; at the end of the time, or at
- * once inside EXEC and scripts, the reply is a null array (there, with null_bulk, a null string). What pops must emit the non-blocking effect (LPOP ...).
+ * once inside EXEC and scripts, the reply is a null array (inside EXEC a null string, if it sets null_bulk). What pops
+ * must emit the non-blocking effect (LPOP ...).
  */
 static inline enum err call_block(struct call *c, msec_t timeout_ms)
 {
