@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "persistence/seal.h"
 #include "persistence/wal_priv.h"
 
@@ -266,15 +267,16 @@ static void *keeper_run(void *context)
 
 enum err wal_threads_start(struct wal *wal)
 {
-    if (pthread_create(&wal->syncer, NULL, syncer_run, wal) != 0)
-        return err_set(ERR_NO_MEMORY, "no thread for the log");
-    if (pthread_create(&wal->keeper, NULL, keeper_run, wal) != 0) {
+    enum err e;
+
+    TRY(thread_start(&wal->syncer, "log-sync", syncer_run, wal));
+    if ((e = thread_start(&wal->keeper, "log-keeper", keeper_run, wal)) != OK) {
         pthread_mutex_lock(&wal->files_lock);
         wal->stopping = true;
         pthread_cond_broadcast(&wal->wake);
         pthread_mutex_unlock(&wal->files_lock);
         pthread_join(wal->syncer, NULL);
-        return err_set(ERR_NO_MEMORY, "no thread for the log");
+        return e;
     }
     wal->threads = true;
     return OK;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/repl.h"
 #include "server/net/listener.h"
@@ -177,7 +178,7 @@ enum err node_run(struct node *n, const struct options *o, node_ready *ready, vo
         if (!node_loading(n, NULL))
             serve_data(&m);
         else
-            check(pthread_create(&m.recovery.thread, NULL, recovery_thread, &m) == 0);
+            check(thread_start(&m.recovery.thread, "recovery", recovery_thread, &m) == OK);
         m.recovery.running = node_loading(n, NULL);
         uv_run(&m.loop, UV_RUN_DEFAULT);
         recovery_join(&m);

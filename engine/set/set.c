@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "engine/key/row.h"
 
 #include <stdlib.h>
@@ -263,7 +264,7 @@ enum err set_open(const struct set_options *options, struct set **out)
         return e != OK ? e : ERR_NO_MEMORY;
     }
     /* The writer runs from the first moment: replay of a long log must not fill the memory. */
-    check(pthread_create(&s->writer, NULL, writer_run, s) == 0);
+    check(thread_start(&s->writer, "set-writer", writer_run, s) == OK);
     s->writing = true;
     *out = s;
     return OK;
@@ -274,7 +275,7 @@ enum err set_start(struct set *s)
     check(!s->started);
     atomic_store(&s->dirty_grace, atomic_load(&s->dirty_bytes));
     set_replay_position(s, 0);
-    check(pthread_create(&s->keeper, NULL, keeper_run, s) == 0);
+    check(thread_start(&s->keeper, "set-keeper", keeper_run, s) == OK);
     s->started = true;
     return OK;
 }

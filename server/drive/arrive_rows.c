@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "engine/set/range.h"
 #include "engine/set/script.h"
 #include "persistence/wal.h"
@@ -160,7 +161,7 @@ static enum err hand_over(struct move *v)
         v->landing = l->spare;
         l->spare = NULL;
         if (!l->on)
-            check(pthread_create(&l->thread, NULL, lander_run, l) == 0);
+            check(thread_start(&l->thread, "arrive-rows", lander_run, l) == OK);
         l->on = true;
         pthread_cond_broadcast(&l->wake);
     }

@@ -6,6 +6,7 @@
 #include "server/drive/bus.h"
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "server/drive/bus_priv.h"
 #include "server/net/tls.h"
 
@@ -197,7 +198,7 @@ enum err bus_open(const struct bus_options *options, struct bus **out)
 void bus_start(struct bus *b)
 {
     uv_timer_start(&b->timer, on_timer, CLUSTER_TICK_MS, CLUSTER_TICK_MS);
-    check(pthread_create(&b->thread, NULL, run, b) == 0);
+    check(thread_start(&b->thread, "bus", run, b) == OK);
     b->started = true;
 }
 

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/thread.h"
 #include "engine/set/range.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/move_priv.h"
@@ -289,7 +290,7 @@ struct moves *moves_new(struct node *n, struct cluster_service *service)
     m->service = service;
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->wake, NULL);
-    check(pthread_create(&m->keeper, NULL, keeper_run, m) == 0);
+    check(thread_start(&m->keeper, "move-keeper", keeper_run, m) == OK);
     return m;
 }
 

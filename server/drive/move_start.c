@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "server/drive/cluster_service.h"
 #include "server/drive/move_priv.h"
 #include "server/node_priv.h"
@@ -138,7 +139,7 @@ static enum err begin_all(struct moves *m, struct call *c, struct move **jobs, s
     if (entered == count) {
         for (size_t i = 0; i < count; i++) {
             jobs[i]->threaded = true; /* nobody joins it before it has ended */
-            check(pthread_create(&jobs[i]->thread, NULL, depart_run, jobs[i]) == 0);
+            check(thread_start(&jobs[i]->thread, "depart", depart_run, jobs[i]) == OK);
         }
         return reply_ok(c);
     }

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "engine/set/view.h"
 #include "persistence/rdb/rdb_save.h"
 #include "persistence/vfs.h"
@@ -304,7 +305,7 @@ static void *copy_thread(void *context)
 
 void repl_copy_start(struct repl *r)
 {
-    check(pthread_create(&r->copy_thread, NULL, copy_thread, r) == 0);
+    check(thread_start(&r->copy_thread, "repl-copy", copy_thread, r) == OK);
 }
 
 void repl_copy_stop(struct repl *r)

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "persistence/wal_reader.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
@@ -196,8 +197,7 @@ void repl_feed_start(struct repl *r)
     r->feed_wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     check(r->feed_wake >= 0);
     wal_on_written(r->wal, on_written, r);
-    check(pthread_create(&r->feed_thread, NULL, feed_run, r) == 0);
-    pthread_setname_np(r->feed_thread, "repl-feed");
+    check(thread_start(&r->feed_thread, "repl-feed", feed_run, r) == OK);
 }
 
 /* link_lock's stopping is set. */

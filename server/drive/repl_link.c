@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/words.h"
 #include "server/conf/config.h"
 #include "server/drive/login.h"
@@ -482,8 +483,7 @@ static void *link_run(void *context)
 
 void repl_link_start(struct repl *r)
 {
-    check(pthread_create(&r->link_thread, NULL, link_run, r) == 0);
-    pthread_setname_np(r->link_thread, "repl-link");
+    check(thread_start(&r->link_thread, "repl-link", link_run, r) == OK);
     r->link_running = true;
 }
 

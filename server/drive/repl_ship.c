@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server/drive/repl_held.h"
 #include "server/drive/repl_priv.h"
 #include "server/net/clients.h"
@@ -299,7 +300,7 @@ static void *ship_run(void *context)
             j->sending = true;
             j->next = s->jobs;
             s->jobs = j;
-            check(pthread_create(&j->thread, NULL, job_run, j) == 0);
+            check(thread_start(&j->thread, "repl-ship-job", job_run, j) == OK);
         }
     }
     jobs_collect(s, true);
@@ -318,7 +319,7 @@ struct ship *ship_open(struct repl *r)
 
 void ship_start(struct ship *s)
 {
-    check(pthread_create(&s->thread, NULL, ship_run, s) == 0);
+    check(thread_start(&s->thread, "repl-ship", ship_run, s) == OK);
 }
 
 void ship_stop(struct ship *s)

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "engine/set/journal.h"
 #include "engine/set/range.h"
 #include "engine/set/set.h"
@@ -246,7 +247,7 @@ struct slot_drop *slot_drop_new(const struct slot_drop_options *options)
     d->txn = txn_new(options->set, 3);
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->wake, NULL);
-    check(pthread_create(&d->thread, NULL, run, d) == 0);
+    check(thread_start(&d->thread, "slot-drop", run, d) == OK);
     return d;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "persistence/wal.h"
@@ -98,7 +99,7 @@ struct write_hold *write_hold_new(struct node *node, write_hold_done *done, void
     h->context = context;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->wake, NULL);
-    check(pthread_create(&h->thread, NULL, run, h) == 0);
+    check(thread_start(&h->thread, "write-hold", run, h) == OK);
     return h;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "persistence/wal.h"
 #include "server/net/net_priv.h"
 #include "server/net/tls.h"
@@ -330,9 +331,8 @@ enum err workers_start(struct node *n, size_t count, struct workers **out)
     for (size_t i = 0; i < count; i++) {
         char name[16];
 
-        check(pthread_create(&all->worker[i].thread, NULL, worker_thread, &all->worker[i]) == 0);
         snprintf(name, sizeof name, "worker-%u", (unsigned)(i % 10000));
-        pthread_setname_np(all->worker[i].thread, name);
+        check(thread_start(&all->worker[i].thread, name, worker_thread, &all->worker[i]) == OK);
     }
     *out = all;
     return OK;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "server/node.h"
 #include "server/run/execute.h"
 #include "server/run/stats.h"
@@ -118,11 +119,11 @@ enum err pool_new(struct node *n, size_t threads, struct pool **out)
     p->thread = calloc(threads, sizeof *p->thread);
     check(p->thread != NULL);
     for (; p->threads < threads; p->threads++) {
-        int error = pthread_create(&p->thread[p->threads], NULL, pool_thread, p);
+        enum err e = thread_start(&p->thread[p->threads], "pool", pool_thread, p);
 
-        if (error != 0) {
+        if (e != OK) {
             pool_free(p);
-            return err_set(ERR_IO, "cannot start a pool thread: %s", strerror(error));
+            return e;
         }
     }
     *out = p;

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "engine/set/set.h"
 #include "persistence/recovery.h"
 #include "persistence/wal.h"
@@ -276,7 +277,7 @@ static void lanes_start(struct walk *w)
         l->at = UINT64_MAX;
         pthread_mutex_init(&l->lock, NULL);
         pthread_cond_init(&l->changed, NULL);
-        check(pthread_create(&l->thread, NULL, lane_run, start) == 0);
+        check(thread_start(&l->thread, "replay-lane", lane_run, start) == OK);
     }
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "engine/set/set.h"
 #include "engine/set/view.h"
 #include "persistence/rdb/rdb_save.h"
@@ -271,7 +272,7 @@ enum err save_in_background(struct save *s)
     if (join)
         pthread_join(old, NULL);
     pthread_mutex_lock(&s->lock);
-    check(pthread_create(&s->thread, NULL, run, s) == 0);
+    check(thread_start(&s->thread, "save", run, s) == OK);
     s->thread_made = true;
     pthread_mutex_unlock(&s->lock);
     return OK;
