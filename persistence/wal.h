@@ -28,6 +28,7 @@ enum wal_fsync { WAL_FSYNC_ALWAYS, WAL_FSYNC_EVERYSEC, WAL_FSYNC_NO }; /* append
 struct wal_options {
     uint64_t segment_bytes;  /* a segment is left when it has this many bytes; 0: 16 MB */
     uint64_t raw_bytes;      /* the newest full segments stay uncompressed up to this; default 64 MB */
+    msec_t seal_age_ms;      /* and so do those that ended less long ago; default a minute */
     uint64_t retain_bytes;   /* what recovery no longer needs is kept for replicas up to this size of the whole log ... */
     msec_t retain_ms;        /* ... and to this age; 0: any age. While space is low, nothing is kept for replicas */
     uint64_t space_reserve;  /* wal_space_low below this much free disk; default 256 MB */

@@ -391,6 +391,7 @@ struct wal_options wal_options_default(void)
     return (struct wal_options){
         .segment_bytes = 16 << 20,
         .raw_bytes = 64 << 20,
+        .seal_age_ms = 60000,
         .retain_bytes = UINT64_C(1) << 30,
         .space_reserve = 256 << 20,
         .fsync = WAL_FSYNC_EVERYSEC,

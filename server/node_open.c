@@ -91,11 +91,12 @@ static enum err open_data(struct node *n, const struct options *o)
     n->journal = wal_journal(n->wal);
     store.block_cache_bytes = memory.cache;
     store.write_buffer_bytes = memory.buffers;
+    set.dirty_bytes_max = memory.dirty < o->dirty_bytes_max ? memory.dirty : o->dirty_bytes_max;
+    store.burst_bytes = set.dirty_bytes_max;
     TRY(store_open(&store, &n->store));
     TRY(repl_load_resume(n->wal, n->store));
     set.store = n->store;
     set.budget_bytes = memory.set;
-    set.dirty_bytes_max = memory.dirty < o->dirty_bytes_max ? memory.dirty : o->dirty_bytes_max;
     return set_open(&set, &n->set);
 }
 

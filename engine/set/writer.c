@@ -27,7 +27,9 @@
 #include <unistd.h>
 
 enum {
-    PIECE_BYTES = 32 << 20,
+    PIECE_BYTES_MIN = 32 << 20,
+    PIECE_BYTES_MAX = 64 << 20,
+    PIECES = 16, /* of what may be dirty, between these bounds */
     INGEST_BYTES_MIN = 8 << 20,
     MEMTABLE_BYTES_MIN = 4 << 20, /* RocksDB itself switches at 32 MB or more */
     LOCK_SPINS = 2000,
@@ -288,10 +290,18 @@ static lsn_t floor_now(struct set *s)
     return floor;
 }
 
+static uint64_t piece_bytes(struct set *s)
+{
+    uint64_t part = atomic_load(&s->dirty_bytes_max) / PIECES;
+
+    return part < PIECE_BYTES_MIN ? PIECE_BYTES_MIN : part > PIECE_BYTES_MAX ? PIECE_BYTES_MAX : part;
+}
+
 enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locked)
 {
     struct flight *f = s->flight;
     struct family *family = set_family(s, space);
+    uint64_t most = piece_bytes(s);
     enum err e = OK;
 
     f->space = space;
@@ -311,7 +321,7 @@ enum err drain_space(struct set *s, struct space *space, lsn_t floor, bool locke
         if (!locked)
             pthread_mutex_unlock(&s->locks[number]);
         flight_finish(f, first);
-        if (e == OK && f->bytes >= PIECE_BYTES)
+        if (e == OK && f->bytes >= most)
             e = land_piece(s, f, locked);
     }
     if (e == OK)

@@ -18,9 +18,12 @@
 enum {
     BUFFER_HEADROOM = 8,    /* RocksDB's own flush would start at this many times the caller's */
     BLOOM_BITS_PER_KEY = 10,
-    L0_COMPACTION = 12,     /* drains arrive as large sorted files: measured well */
-    L0_SLOWDOWN = 48,
-    L0_STOP = 96,
+    LEVEL_BURSTS = 2,       /* what the first levels hold: docs/decisions/0041 */
+    LEVEL_BYTES_MIN = 256 << 20,
+    L0_FILE_BYTES = 64 << 20, /* drains arrive as large sorted files: measured well */
+    L0_FILES_MIN = 12,
+    L0_SLOWDOWN = 4, /* times these files: writes are slowed down, and stopped */
+    L0_STOP = 8,
     BLOCK_BYTES = 4096,
     INDEX_RESTART = 16, /* keys and offsets as differences: the index takes a third */
     METADATA_PART = 32, /* of a file at most this part is index and filter, with small values */
@@ -54,6 +57,8 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     int jobs = o->background_jobs > 0 ? o->background_jobs : 2;
+    uint64_t level = o->burst_bytes * LEVEL_BURSTS > LEVEL_BYTES_MIN ? o->burst_bytes * LEVEL_BURSTS : LEVEL_BYTES_MIN;
+    int files = level / L0_FILE_BYTES > L0_FILES_MIN ? (int)(level / L0_FILE_BYTES) : L0_FILES_MIN;
 
     rocksdb_options_set_create_if_missing(options, !o->read_only);
     rocksdb_options_set_write_buffer_size(options, o->write_buffer_bytes * BUFFER_HEADROOM);
@@ -62,9 +67,10 @@ static rocksdb_options_t *options_make(const struct store_options *o, rocksdb_ca
     /* The bloom's size is a part of the write buffer; keep it at a tenth of what is really filled. */
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.1 / BUFFER_HEADROOM);
     rocksdb_options_set_memtable_whole_key_filtering(options, 1);
-    rocksdb_options_set_level0_file_num_compaction_trigger(options, L0_COMPACTION);
-    rocksdb_options_set_level0_slowdown_writes_trigger(options, L0_SLOWDOWN);
-    rocksdb_options_set_level0_stop_writes_trigger(options, L0_STOP);
+    rocksdb_options_set_max_bytes_for_level_base(options, level);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, files);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, L0_SLOWDOWN * files);
+    rocksdb_options_set_level0_stop_writes_trigger(options, L0_STOP * files);
     rocksdb_options_set_max_background_jobs(options, jobs);
     if (for_sst) {
         /* RocksDB would write a sorted file as for the bottom level; drains land in level 0 and are soon compacted. */

@@ -21,6 +21,7 @@ struct store_options {
     const char *path;
     uint64_t block_cache_bytes;  /* for blocks, indexes and filters together */
     uint64_t write_buffer_bytes; /* of one memtable, before the caller is expected to flush */
+    uint64_t burst_bytes;        /* what the caller brings at once, in sorted files; 0: little */
     int background_jobs;         /* flush and compaction threads; 0: 2 */
     int max_open_files;          /* -1: all stay open */
     bool read_only;              /* changes nothing on disk; ERR_NOT_FOUND without a database. Only reads are allowed */

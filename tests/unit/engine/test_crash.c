@@ -184,6 +184,7 @@ static void node_open(struct node *n, const char *dir)
 
     wal.segment_bytes = 8192;
     wal.raw_bytes = 16384;
+    wal.seal_age_ms = 0;
     wal.retain_bytes = 32768;
     wal.seed = 5;
     wal.fsync = WAL_FSYNC_NO;

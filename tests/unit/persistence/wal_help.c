@@ -27,6 +27,7 @@ struct wal_options help_options(struct help_fatal *fatal)
     *fatal = (struct help_fatal){0};
     o.segment_bytes = 2000;
     o.raw_bytes = UINT64_MAX;
+    o.seal_age_ms = 0;
     o.foreground = true;
     o.seed = 7;
     o.fatal = remember;
