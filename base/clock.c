@@ -1,12 +1,19 @@
 /*
- * clock.c - waiting for a moment.
+ * clock.c - microseconds, and waiting for a moment.
  *
- * For threads that have nothing to wait on but time; the event loop and the cluster core never sleep.
+ * Waiting is for threads that have nothing to wait on but time; the event loop and the cluster core never sleep.
  */
 #include "base/clock.h"
 
 #include <errno.h>
-#include <time.h>
+
+int64_t clock_us(clockid_t id)
+{
+    struct timespec now;
+
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 void clock_nap_us(int64_t us)
 {

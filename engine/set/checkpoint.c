@@ -12,19 +12,11 @@
 #include "engine/set/checkpoint.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "engine/set/set_priv.h"
 #include "engine/set/stage.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 void set_checkpoint_free(struct set_checkpoint *c)
 {
@@ -105,16 +97,16 @@ static enum err link_all(struct set *s, const struct set_checkpoint *c, const ch
 enum err set_checkpoint_take(struct set *s, const char *dir, struct set_checkpoint *out)
 {
     struct set_checkpoint c = {0};
-    uint64_t began;
+    int64_t began;
     enum err e, released;
 
     TRY(set_drain_most(s));
     TRY(set_drain(s)); /* and the memtables */
     store_files_keep(s->store);
     set_stop_world(s);
-    began = now_us();
+    began = clock_us(CLOCK_MONOTONIC);
     e = list_all(s, &c);
-    c.pause_us = now_us() - began;
+    c.pause_us = clock_us(CLOCK_MONOTONIC) - began;
     set_go_on(s);
     if (e == OK)
         e = link_all(s, &c, dir);

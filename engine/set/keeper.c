@@ -1,5 +1,5 @@
 /*
- * keeper.c - the background cycle: keys whose time has come, and elements that nobody can reach any more.
+ * keeper.c - the background cycle: keys whose time has come; then the reaper (reaper.c).
  *
  * (1) A slot's next_expire_ms (memory) and cold_expire_ms (store only) are lower bounds: a slot is visited only when
  *     one of them has passed.
@@ -15,25 +15,15 @@
 #include "engine/key/row.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     CYCLE_MS = 100,
     CYCLE_BUSY_US = 25000,
     EXPIRE_KEYS_MAX = 200, /* in one transaction */
-    REAP_ROWS_MAX = 256,   /* under one hold of a slot lock */
     TTL_SLOTS = 32,        /* looked at in a cycle */
     TTL_CELLS_MAX = 256,
     TTL_SAMPLES = 20,
 };
-
-static int64_t clock_us(clockid_t id)
-{
-    struct timespec now;
-
-    clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* ---- Expiry ---- */
 
@@ -198,154 +188,13 @@ static void ttl_cycle(struct set *s)
     }
 }
 
-/* ---- The reaper ---- */
-
-void set_garbage_add(struct set *s, const struct garbage *g)
-{
-    pthread_mutex_lock(&s->garbage_lock);
-    if (s->garbage_count == s->garbage_capacity) {
-        s->garbage_capacity = s->garbage_capacity != 0 ? s->garbage_capacity * 2 : 64;
-        s->garbage = realloc(s->garbage, s->garbage_capacity * sizeof *s->garbage);
-        check(s->garbage != NULL);
-    }
-    s->garbage[s->garbage_count++] = *g;
-    pthread_mutex_unlock(&s->garbage_lock);
-}
-
-void set_garbage_forget(struct set *s, unsigned uid)
-{
-    size_t kept = 0;
-
-    pthread_mutex_lock(&s->garbage_lock);
-    for (size_t i = 0; i < s->garbage_count; i++)
-        if (s->garbage[i].uid != uid)
-            s->garbage[kept++] = s->garbage[i];
-    s->garbage_count = kept;
-    pthread_mutex_unlock(&s->garbage_lock);
-}
-
-/* Removes some rows of a kind of the id; *done when none was left. The slot is locked: the family stays. */
-static enum err reap_kind(struct set *s, struct family *f, const struct garbage *g, enum row_kind kind, struct batch *b,
-                          bool *done)
-{
-    struct buf prefix = {0};
-    struct cursor *c = NULL;
-    enum err e;
-
-    row_id_start(&prefix, g->slot, kind, g->id);
-    e = cursor_open_prefix(s->store, f, STORE_DISK, buf_slice(&prefix), &c);
-    buf_free(&prefix);
-    TRY(e);
-    for (cursor_first(c); cursor_valid(c) && batch_count(b) < REAP_ROWS_MAX; cursor_next(c))
-        batch_delete(b, f, cursor_key(c));
-    *done = !cursor_valid(c);
-    e = cursor_end(c);
-    cursor_close(c);
-    return e;
-}
-
-static enum err reap_some(struct set *s, const struct garbage *g, bool *done)
-{
-    struct family *f;
-    struct batch *b = batch_new();
-    struct buf row = {0};
-    enum err e = OK;
-
-    pthread_mutex_lock(&s->locks[g->slot]);
-    f = store_family(s->store, g->uid);
-    *done = true;
-    if (f != NULL)
-        e = reap_kind(s, f, g, ROW_ELEMENT, b, done);
-    if (f != NULL && e == OK && *done)
-        e = reap_kind(s, f, g, ROW_SCORE, b, done);
-    if (f != NULL && e == OK && *done) {
-        row_garbage(&row, g->slot, g->id);
-        batch_delete(b, f, buf_slice(&row));
-    }
-    if (e == OK && batch_count(b) > 0)
-        e = store_write(s->store, b);
-    pthread_mutex_unlock(&s->locks[g->slot]);
-    batch_free(b);
-    buf_free(&row);
-    return e;
-}
-
-static void reap_cycle(struct set *s, int64_t until_us)
-{
-    while (clock_us(CLOCK_MONOTONIC) < until_us) {
-        struct garbage g;
-        bool done = false;
-        enum err e;
-
-        pthread_mutex_lock(&s->garbage_lock);
-        if (s->garbage_count == 0) {
-            pthread_mutex_unlock(&s->garbage_lock);
-            return;
-        }
-        g = s->garbage[s->garbage_count - 1];
-        pthread_mutex_unlock(&s->garbage_lock);
-        e = reap_some(s, &g, &done);
-        if (e != OK)
-            log_event(LOG_WARNING, "keeper: garbage of id %lu in slot %u: %s", (unsigned long)g.id, g.slot, err_text());
-        if (e == OK && !done)
-            continue;
-        pthread_mutex_lock(&s->garbage_lock);
-        for (size_t i = s->garbage_count; i-- > 0;)
-            if (s->garbage[i].id == g.id && s->garbage[i].uid == g.uid && s->garbage[i].slot == g.slot) {
-                s->garbage[i] = s->garbage[--s->garbage_count];
-                break;
-            }
-        pthread_mutex_unlock(&s->garbage_lock);
-    }
-}
-
-static enum err garbage_of_slot(struct set *s, struct space *space, slot_t number)
-{
-    struct buf prefix = {0};
-    struct cursor *c = NULL;
-    struct row row;
-    enum err e;
-
-    row_kind_start(&prefix, number, ROW_GARBAGE);
-    e = cursor_open_prefix(s->store, set_family(s, space), STORE_DISK, buf_slice(&prefix), &c);
-    buf_free(&prefix);
-    TRY(e);
-    for (cursor_first(c); cursor_valid(c) && e == OK; cursor_next(c))
-        if ((e = row_parse(cursor_key(c), &row)) == OK)
-            set_garbage_add(s, &(struct garbage){space->uid, number, row.id});
-    if (e == OK)
-        e = cursor_end(c);
-    cursor_close(c);
-    return e;
-}
-
-/* What an earlier life left to reap. */
-static void garbage_find(struct set *s)
-{
-
-    for (unsigned db = 0; db < s->databases; db++) {
-        struct space *space = set_space(s, db);
-
-        if (space == NULL || atomic_load(&space->keys) == 0)
-            continue;
-        for (unsigned number = 0; number < SLOTS && !s->stopping; number++) {
-            enum err e;
-
-            pthread_mutex_lock(&s->locks[number]);
-            e = garbage_of_slot(s, space, (slot_t)number);
-            pthread_mutex_unlock(&s->locks[number]);
-            if (e != OK)
-                log_event(LOG_WARNING, "keeper: garbage of slot %u is not found: %s", number, err_text());
-        }
-    }
-}
-
 void *keeper_run(void *set)
 {
     struct set *s = set;
+    struct reaper reaper = {0};
     unsigned at = 0;
 
-    garbage_find(s);
+    reaper_find(s);
     while (!s->stopping) {
         int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
 
@@ -354,9 +203,10 @@ void *keeper_run(void *set)
             expire_cycle(s, &at, until_us);
         ttl_cycle(s);
         if (atomic_exchange(&s->garbage_wanted, false))
-            garbage_find(s);
-        reap_cycle(s, until_us);
+            reaper_find(s);
+        reaper_cycle(s, &reaper, until_us);
         clock_nap_ms(CYCLE_MS);
     }
+    buf_free(&reaper.behind);
     return NULL;
 }

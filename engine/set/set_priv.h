@@ -74,6 +74,12 @@ struct garbage { /* Elements that the reaper has to remove */
     uint64_t id;
 };
 
+struct reaper { /* what the keeper is at */
+    struct garbage of;
+    lsn_t born;        /* of the family */
+    struct buf behind; /* the last row that it has removed of this one */
+};
+
 struct set {
     /* Set once */
     struct store *store;
@@ -315,5 +321,9 @@ enum err set_drain_most(struct set *s);
 
 /* keeper.c */
 void *keeper_run(void *set);
+
+/* reaper.c */
+void reaper_find(struct set *s); /* what an earlier life left */
+void reaper_cycle(struct set *s, struct reaper *r, int64_t until_us);
 
 #endif

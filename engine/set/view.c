@@ -5,12 +5,12 @@
 #include "engine/set/view.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "engine/key/record.h"
 #include "engine/set/set_priv.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum { PASSES_MAX = 16, QUIET_BYTES = 4 << 20, KEY_PASSES_MAX = 8 };
 
@@ -33,14 +33,6 @@ struct set_view {
     bool rows_begun, rows_indexed;
     enum row_kind rows_kind;
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* ---- Opening ---- */
 
@@ -106,7 +98,7 @@ enum err set_drain_most(struct set *s)
 enum err set_view_open(struct set *s, struct set_view **out)
 {
     struct set_view *v = calloc(1, sizeof *v);
-    uint64_t began;
+    int64_t began;
     enum err e;
 
     check(v != NULL);
@@ -117,13 +109,13 @@ enum err set_view_open(struct set *s, struct set_view **out)
     e = set_drain_most(s);
     if (e == OK) {
         pthread_mutex_lock(&s->pass);
-        began = now_us();
+        began = clock_us(CLOCK_MONOTONIC);
         for (unsigned i = 0; i < SLOTS; i++)
             pthread_mutex_lock(&s->locks[i]);
         e = open_all(s, v);
         for (unsigned i = SLOTS; i-- > 0;)
             pthread_mutex_unlock(&s->locks[i]);
-        v->pause_us = now_us() - began;
+        v->pause_us = clock_us(CLOCK_MONOTONIC) - began;
         pthread_mutex_unlock(&s->pass);
     }
     if (e != OK) {
