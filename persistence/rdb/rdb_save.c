@@ -262,7 +262,7 @@ enum err rdb_save(struct set_view *view, const struct rdb_save_options *o, struc
         e = write_head(w, view, o);
     if (e == OK)
         e = write_functions(w, o);
-    for (unsigned db = 0; db < set_view_databases(view) && e == OK; db++)
+    for (unsigned db = 0; db < set_view_databases(view) && e == OK && !o->no_keys; db++)
         e = write_db(w, view, db, o, &keys);
     if (e == OK)
         e = rdb_writer_end(w);

@@ -17,6 +17,7 @@ struct rdb_save_options {
     rdb_push *push; /* takes the file's bytes, in runs of about 64 kB; may wait */
     void *context;
     bool compress, no_checksum;
+    bool no_keys;   /* the file has no database: somebody wants the rest only */
 
     /* AUX fields; the offset of the view itself is known. */
     const char *redis_version; /* "redis-ver" */

@@ -36,7 +36,7 @@ struct copy {
     struct repl *repl;
     struct replica *group[REPL_COPY_GROUP_MAX];
     size_t count;
-    bool by_eof;
+    bool by_eof, no_keys;
     int file;      /* the spool of a copy with its length; -1 */
     char path[VFS_PATH_MAX];
     char mark[MARK_BYTES + 1];
@@ -157,7 +157,7 @@ int repl_selected_at(struct repl *r, lsn_t lsn)
 static enum err save(struct copy *c, struct set_view *view, const struct history *h, lsn_t lsn)
 {
     struct rdb_save_options options = {
-        .push = push_bytes, .context = c, .compress = true, .redis_version = "7.2.4", .now_ms = node_now(c->repl->node),
+        .push = push_bytes, .context = c, .compress = true, .no_keys = c->no_keys, .redis_version = "7.2.4", .now_ms = node_now(c->repl->node),
         .repl_id = slice_str(h->replid), .repl_offset = lsn, .repl_db = repl_selected_at(c->repl, lsn)};
     struct rdb_save_figures figures = {0};
     enum err e = rdb_save(view, &options, &figures);
@@ -270,14 +270,15 @@ static void copy(struct copy *c)
 
 /* ---- The thread ---- */
 
-/* Under list_lock: those that wait and take the framing of the first of them. */
+/* Under list_lock: those that wait and take what the first of them takes. */
 static void gather(struct copy *c)
 {
     for (struct replica *p = c->repl->replicas; p != NULL && c->count < REPL_COPY_GROUP_MAX; p = p->next) {
         if (p->gone || p->in_copy || p->state != REPLICA_WAITS || ship_takes(c->repl, p) ||
-            (c->count > 0 && p->capa_eof != c->by_eof))
+            (c->count > 0 && (p->capa_eof != c->by_eof || p->no_keys != c->no_keys)))
             continue;
         c->by_eof = p->capa_eof;
+        c->no_keys = p->no_keys;
         p->in_copy = true;
         c->group[c->count++] = p;
     }

@@ -52,6 +52,7 @@ struct replica {
     int port;              /* REPLCONF listening-port */
     char ip[REPL_IP_MAX];  /* REPLCONF ip-address; "" */
     bool capa_eof, capa_psync2, rdb_only, no_acks;
+    bool no_keys;          /* REPLCONF rdb-filter-only: of a copy it wants functions at most, and there are none */
     bool listed;           /* PSYNC was accepted */
     bool gone;             /* the connection has ended: the feed thread frees it */
     bool in_copy;          /* repl_copy.c or repl_ship.c works for it */

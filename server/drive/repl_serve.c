@@ -127,39 +127,51 @@ static bool silent_option(struct repl *r, struct call *c)
     return true;
 }
 
-static enum err option_set(struct repl *r, struct call *c, struct replica *p, struct slice name, struct slice value)
+/* Under list_lock. ERR_NOT_FOUND: there is no such option. */
+static enum err option_take(struct replica *p, struct slice name, struct slice value)
 {
-    int64_t number = 0;
-    bool place_told = true;
+    int64_t number;
 
-    pthread_mutex_lock(&r->list_lock);
-    if (slice_is(name, "listening-port")) {
-        if (num_parse_i64(value, &number))
-            p->port = (int)number;
-        pthread_mutex_unlock(&r->list_lock);
-        return num_parse_i64(value, &number) ? OK : ERR_NOT_INTEGER;
-    }
-    if (slice_is(name, "ip-address"))
+    if (slice_is(name, "ip-address")) {
         snprintf(p->ip, sizeof p->ip, "%.*s", (int)(value.size < sizeof p->ip ? value.size : sizeof p->ip - 1),
                  (const char *)value.data);
-    else if (slice_is(name, "capa") && slice_is(value, "eof"))
-        p->capa_eof = true;
-    else if (slice_is(name, "capa") && slice_is(value, "psync2"))
-        p->capa_psync2 = true;
-    else if (slice_is(name, "capa") && slice_is(value, COPY_CAPA))
-        p->capa_files = true;
-    else if (slice_is(name, COPY_PLACE))
-        place_told = copy_place_parse(value, &p->place) == OK;
-    else if (slice_is(name, "rdb-only"))
-        p->rdb_only = slice_is(value, "1");
+    } else if (slice_is(name, "capa")) {
+        p->capa_eof |= slice_is(value, "eof");
+        p->capa_psync2 |= slice_is(value, "psync2");
+        p->capa_files |= slice_is(value, COPY_CAPA);
+    } else if (slice_is(name, COPY_PLACE)) {
+        return copy_place_parse(value, &p->place) == OK ? OK : ERR_SYNTAX;
+    } else if (slice_is(name, "listening-port") || slice_is(name, "rdb-only")) {
+        if (!num_parse_i64(value, &number))
+            return ERR_NOT_INTEGER;
+        if (slice_is(name, "rdb-only"))
+            p->rdb_only = number == 1;
+        else
+            p->port = (int)number;
+    } else if (slice_is(name, "rdb-filter-only")) {
+        if (value.size > 0 && !slice_is(value, "functions"))
+            return ERR_INVALID;
+        p->no_keys = true;
+    } else {
+        return ERR_NOT_FOUND;
+    }
+    return OK;
+}
+
+static enum err option_set(struct repl *r, struct call *c, struct replica *p, struct slice name, struct slice value)
+{
+    enum err e;
+
+    pthread_mutex_lock(&r->list_lock);
+    e = option_take(p, name, value);
     pthread_mutex_unlock(&r->list_lock);
-    if (!place_told)
-        return ERR_SYNTAX;
-    if (slice_is(name, "listening-port") || slice_is(name, "ip-address") || slice_is(name, "capa") ||
-        slice_is(name, "rdb-only") || slice_is(name, COPY_PLACE))
-        return OK;
-    return reply_error(c, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.size < 128 ? name.size : 128),
-                       (const char *)name.data);
+    if (e == ERR_INVALID)
+        return reply_error(c, "ERR Unsupported rdb-filter-only option: %.*s", (int)(value.size < 128 ? value.size : 128),
+                           (const char *)value.data);
+    if (e == ERR_NOT_FOUND)
+        return reply_error(c, "ERR Unrecognized REPLCONF option: %.*s", (int)(name.size < 128 ? name.size : 128),
+                           (const char *)name.data);
+    return e;
 }
 
 enum err repl_replconf(struct repl *r, struct call *c)
@@ -244,6 +256,8 @@ enum err repl_psync(struct repl *r, struct call *c)
     if (!plain_sync && !num_parse_i64(c->argv[2], &offset))
         return ERR_NOT_INTEGER;
     p = replica_of(r, s);
+    if (p->no_keys && !p->capa_eof)
+        return reply_error(c, "ERR Filtered replica requires EOF capability");
     if (plain_sync) {
         p->no_acks = true;
         return full_copy(r, c, p);

@@ -12,7 +12,7 @@ from harness import dump
 from harness.certificates import certificate
 from harness.features import needs
 from harness.random_commands import Commands
-from harness.resp import ConnectionLost, encode, plain
+from harness.resp import ConnectionLost, encode, plain, show
 from harness.runner import equal, test, true
 from harness.server import REDIS_CLI, Server, free_port, redis, subject_is_redis, temporary_folder, wait_until
 
@@ -499,12 +499,23 @@ def _():
         equal(done.returncode, 0, done.stderr.decode())
         with open(path, "rb") as f:
             equal(f.read(5), b"REDIS")
+        with open(path, "rb") as f:
+            equal(f.read().count(b"k:"), 1000, "keys in the file")
+        done = subprocess.run([REDIS_CLI, "-p", str(primary.port), "--functions-rdb", path], capture_output=True, timeout=30,
+                              check=False)
+        with open(path, "rb") as f:
+            equal((done.returncode, f.read().count(b"k:")), (0, 0), done.stderr.decode())
+        with primary.connect() as c:
+            equal(show(c.command("REPLCONF", "rdb-filter-only", "keys")), "-ERR Unsupported rdb-filter-only option: keys")
+            equal(show(c.command("REPLCONF", "rdb-only", "x")), "-ERR value is not an integer or out of range")
+            c.must("REPLCONF", "rdb-filter-only", "")
+            equal(show(c.command("PSYNC", "?", "-1")), "-ERR Filtered replica requires EOF capability")
         heard = os.path.join(folder, "heard")
         with open(heard, "wb") as said, open(heard, "rb") as hearing:
             listener = subprocess.Popen([REDIS_CLI, "-p", str(primary.port), "--replica"], stdout=said,
                                         stderr=subprocess.DEVNULL)
             try:
-                wait_until(lambda: int(primary.info("replication")["connected_slaves"]) == 1, 20, "the listener")
+                wait_until(lambda: "state=online" in primary.info("replication").get("slave0", ""), 20, "the listener")
                 with primary.connect() as c:
                     c.must("SET", "heard", "yes")
                 wait_until(lambda: hearing.seek(0) == 0 and b"heard" in hearing.read(), 20, "the write in the listener's output")
