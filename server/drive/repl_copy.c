@@ -157,7 +157,8 @@ int repl_selected_at(struct repl *r, lsn_t lsn)
 static enum err save(struct copy *c, struct set_view *view, const struct history *h, lsn_t lsn)
 {
     struct rdb_save_options options = {
-        .push = push_bytes, .context = c, .compress = true, .no_keys = c->no_keys, .redis_version = "7.2.4", .now_ms = node_now(c->repl->node),
+        .push = push_bytes, .context = c, .compress = true, .no_keys = c->no_keys,
+        .redis_version = "7.2.4", .now_ms = node_now(c->repl->node),
         .repl_id = slice_str(h->replid), .repl_offset = lsn, .repl_db = repl_selected_at(c->repl, lsn)};
     struct rdb_save_figures figures = {0};
     enum err e = rdb_save(view, &options, &figures);

@@ -238,7 +238,8 @@ static void *job_run(void *context)
 
 bool ship_takes(const struct repl *r, const struct replica *p)
 {
-    return p->capa_files && !p->no_files && !p->rdb_only && !p->no_keys && atomic_load_explicit(&r->settings.copy_files, memory_order_relaxed);
+    return p->capa_files && !p->no_files && !p->rdb_only && !p->no_keys &&
+           atomic_load_explicit(&r->settings.copy_files, memory_order_relaxed);
 }
 
 /* Under list_lock: the longest waiting one, if there is room for it. The newest come first in the list. */
