@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "server/drive/repl_apply.h"
@@ -170,9 +171,8 @@ struct repl_lanes *repl_lanes_new(struct repl *repl, struct executor *x, size_t 
         progress_init(&lane->given);
         progress_init(&lane->executed);
         progress_init(&lane->landed);
-        check(pthread_create(&lane->thread, NULL, lane_thread, lane) == 0);
         snprintf(name, sizeof name, "repl-lane-%zu", i % LANES_MAX);
-        pthread_setname_np(lane->thread, name);
+        check(thread_start(&lane->thread, name, lane_thread, lane) == OK);
     }
     return l;
 }
