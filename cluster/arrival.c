@@ -37,11 +37,33 @@ static void abandon(struct cluster *c, slot_t slot)
     if (!bit_get(c->arriving, slot))
         return;
     arrival_set(c, slot, false);
+    /* The master says no more that it arrives or is being dropped, and there are keys: it was claimed. The bus may be behind the stream. */
+    if (c->myself->master != NULL && c->owner[slot] != c->myself->master && cluster_slot_keys(c, slot) > 0)
+        slots_assign(c, slot, c->myself->master);
     if (!node_is_master(c->myself) || c->owner[slot] == c->myself || cluster_slot_keys(c, slot) == 0)
         return;
     slots_set_dropping(c, slot, true);
     bit_set(c->lost, slot);
     c->any_lost = true;
+}
+
+void arrival_claim(struct cluster *c, slot_t slot)
+{
+    struct node *source = c->owner[slot];
+
+    arrival_set(c, slot, false);
+    slots_assign(c, slot, c->myself);
+    if (source != NULL && source != c->myself) {
+        slots_set_imported(c, slot, source);
+        bit_set(c->handed, slot);
+    }
+}
+
+void arrival_doubt(struct cluster *c)
+{
+    for (unsigned s = 0; s < SLOTS && c->imported_count > 0; s++)
+        if (bit_get(c->handed, s))
+            slots_set_imported(c, (slot_t)s, NULL);
 }
 
 void arrival_abandon(struct cluster *c, const slot_t *slots, size_t count)
@@ -68,7 +90,7 @@ static void resume_drops(struct cluster *c)
 void arrival_forget_dropped(struct cluster *c)
 {
     for (unsigned s = 0; s < SLOTS && c->dropping_count > 0; s++)
-        if (bit_get(c->dropping, s) && cluster_slot_keys(c, (slot_t)s) == 0)
+        if (bit_get(c->dropping, s) && (cluster_slot_keys(c, (slot_t)s) == 0 || c->owner[s] == c->myself->master))
             slots_set_dropping(c, (slot_t)s, false);
 }
 

@@ -11,14 +11,20 @@
 
 void arrival_begin(struct cluster *c, const slot_t *slots, size_t count);
 
-/* On a master: their keys are dropped, as those of lost slots. */
+/* On a master: their keys are dropped, as those of lost slots. On a replica: its master says no more that they arrive. */
 void arrival_abandon(struct cluster *c, const slot_t *slots, size_t count);
 
-/* On a replica, now and then: what its master has dropped. */
+/* On a replica, now and then: what its master has dropped, or has again (then it had dropped it). */
 void arrival_forget_dropped(struct cluster *c);
 
 /* A master's start, and a promotion: nobody brings the rest of them, and interrupted drops of lost slots go on. */
 void arrival_abandon_all(struct cluster *c);
+
+/* It is this node's now. The source's claims from before do not take it back, whatever their epoch: update.h, rule 3. */
+void arrival_claim(struct cluster *c, slot_t slot);
+
+/* This node is in a minority: a source that hears nothing of a claim takes the slots back, and that counts. */
+void arrival_doubt(struct cluster *c);
 
 void arrival_set(struct cluster *c, slot_t slot, bool arriving);
 

@@ -243,8 +243,7 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t
     for (size_t i = 0; i < count; i++) {
         check(slots[i] < SLOTS);
         slots_set_importing(c, slots[i], NULL);
-        arrival_set(c, slots[i], false);
-        slots_assign(c, slots[i], c->myself);
+        arrival_claim(c, slots[i]);
     }
     epoch_bump_above(c, epoch_above); /* the source may have moved on without our knowing */
     cluster_changed_durable(c);
@@ -404,7 +403,7 @@ struct cluster_actions cluster_step(struct cluster *c, const struct cluster_even
         (event->type == CLUSTER_EVENT_COMMAND || event->type == CLUSTER_EVENT_CLAIM))
         state_begin_lease(c);
     election_run(c);
-    if (c->promote_due && event->type != CLUSTER_EVENT_START)
+    if (c->promote_due && event->type != CLUSTER_EVENT_START && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_PROMOTED) == 0)
         arrival_abandon_all(c);
     finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);
     return (struct cluster_actions){c->actions, c->action_count, c->reply};

@@ -102,6 +102,14 @@ enum {
     CLUSTER_BUG_EARLY_OFFSET = 128,      /* a master names its offset before its writes are held */
     CLUSTER_BUG_HISTORY_REUSED = 256,    /* the simulator's driver: a new master goes on in the old history */
     CLUSTER_BUG_MINORITY_WINS = 512,     /* one vote is enough */
+    CLUSTER_BUG_CLAIM_OF_OTHERS = 1024,   /* the target of an atomic migration claims whatever the source has lost meanwhile */
+    CLUSTER_BUG_CLAIM_CUT_OFF = 2048,     /* it claims although no majority hears it */
+    CLUSTER_BUG_TAKE_BACK_CUT_OFF = 4096, /* the source takes slots back although no majority hears it */
+    CLUSTER_BUG_ARRIVAL_NOT_MARKED = 8192,   /* keys arrive without the mark in nodes.conf */
+    CLUSTER_BUG_ARRIVAL_PROMOTED = 16384,    /* a promoted replica keeps what was arriving */
+    CLUSTER_BUG_QUERY_DOES_NOT_BIND = 32768, /* the simulator's driver: a claim after the answer "not claimed" */
+    CLUSTER_BUG_WRITES_GO_ON = 65536,        /* the simulator's driver: the source takes writes again before it knows who owns the slots */
+    CLUSTER_BUG_DROP_EARLY = 131072,         /* the simulator's driver: the source drops the keys when FINISH has left */
     CLUSTER_REDIS_SCHEDULE = 1 << 30,    /* no fault: pings, reports and elections at the times of Redis 7, to compare */
 };
 

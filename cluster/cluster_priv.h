@@ -166,7 +166,8 @@ struct cluster {
     struct node *owner[SLOTS];
     struct node *migrating[SLOTS]; /* to */
     struct node *importing[SLOTS]; /* from */
-    struct node *imported[SLOTS];  /* taken from it by SETSLOT, and it has not been heard without the slot since */
+    struct node *imported[SLOTS];  /* taken from it by SETSLOT or CLAIM, and it has not been heard without the slot since */
+    uint8_t handed[SLOT_BYTES];    /* of imported: by an atomic migration */
     unsigned assigned_count, migrating_count, importing_count, imported_count;
     uint8_t unclaimed[SLOT_BYTES]; /* the owner stopped claiming it: any claimer may take it */
     uint8_t lost[SLOT_BYTES];      /* SLOT_LOST to be said at the end of this step */

@@ -12,6 +12,7 @@
 #include "cluster/message.h"
 #include "cluster/migration.h"
 #include "cluster/node.h"
+#include "cluster/update.h"
 
 enum { TICKS_PER_RANDOM_PING = 10, RANDOM_PING_DRAWS = 5, VOTER_PING_PART = 10, PING_MS = 10 };
 
@@ -100,6 +101,7 @@ void cron_tick(struct cluster *c)
         tend_node(c, c->nodes[i]);
     manual_tick(c);
     migration_tick(c);
+    update_follow_grand(c);
     if (!node_is_master(c->myself))
         arrival_forget_dropped(c);
     if (!c->ok || node_is_voter(c->myself)) /* a voter's lease runs out by the clock */

@@ -105,7 +105,7 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
                       (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
     if (c->dropping_count > 0)
         print_bits("droppingSlots", c->dropping, out);
-    if (c->arriving_count > 0)
+    if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0)
         print_bits("arrivingSlots", c->arriving, out);
     buf_append_byte(out, '\n');
 }

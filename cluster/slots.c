@@ -103,6 +103,7 @@ void slots_set_imported(struct cluster *c, slot_t slot, struct node *from)
 {
     c->imported_count = c->imported_count - (c->imported[slot] != NULL) + (from != NULL);
     c->imported[slot] = from;
+    bit_clear(c->handed, slot);
 }
 
 void slots_clear_marks(struct cluster *c)

@@ -7,6 +7,7 @@
 #include "cluster/state.h"
 
 #include "cluster/action.h"
+#include "cluster/arrival.h"
 #include "cluster/node.h"
 
 static bool covered(const struct cluster *c)
@@ -81,6 +82,16 @@ void state_begin_lease(struct cluster *c)
             c->nodes[i]->heard_us = c->now;
 }
 
+static msec_t rejoin_ms(const struct cluster *c)
+{
+    return clamp(c->config.node_timeout_ms, REJOIN_DELAY_MIN_MS, REJOIN_DELAY_MAX_MS);
+}
+
+bool state_is_heard(const struct cluster *c)
+{
+    return !in_minority(c) && (c->minority_time == 0 || c->now - c->minority_time >= rejoin_ms(c));
+}
+
 bool state_update(struct cluster *c)
 {
     bool minority = in_minority(c), master = node_is_master(c->myself);
@@ -91,16 +102,14 @@ bool state_update(struct cluster *c)
     /* A master that has just started does not look yet: it knows no peer, which is no minority it has to make up for. */
     if (master && !c->ok && c->now - c->first_state_time < STARTUP_DELAY_MS)
         return false;
-    if (minority)
+    if (minority) {
         c->minority_time = c->now;
+        arrival_doubt(c);
+    }
     if (ok == c->ok)
         return false;
-    if (ok && master) {
-        msec_t rejoin = clamp(c->config.node_timeout_ms, REJOIN_DELAY_MIN_MS, REJOIN_DELAY_MAX_MS);
-
-        if (c->minority_time != 0 && c->now - c->minority_time < rejoin)
-            return false;
-    }
+    if (ok && master && c->minority_time != 0 && c->now - c->minority_time < rejoin_ms(c))
+        return false;
     c->ok = ok;
     action_log(c, LOG_NOTICE, "Cluster state changed: %s", ok ? "ok" : "fail");
     return true;

@@ -75,11 +75,19 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     c->persist_sync |= owner == c->myself && (!c->config.lazy_setslot || bit_get(c->lost, slot));
 }
 
-/* After a claim took slots of my master (or mine): do I follow the claimant? */
-static void follow_slots(struct cluster *c, const struct claim *claim)
+void update_follow_grand(struct cluster *c)
 {
     struct node *me = c->myself, *grand = me->master != NULL ? me->master->master : NULL;
 
+    if (!c->replication || grand == NULL || grand == me || !node_is_master(grand))
+        return;
+    action_log(c, LOG_NOTICE, "My master became a replica. Following its master %.40s", grand->id);
+    role_follow(c, grand);
+}
+
+/* After a claim took slots of my master (or mine): do I follow the claimant? */
+static void follow_slots(struct cluster *c, const struct claim *claim)
+{
     if (!c->replication)
         return;
     if (claim->taken > 0 && claim->my_master->slot_count == 0 &&
@@ -87,9 +95,8 @@ static void follow_slots(struct cluster *c, const struct claim *claim)
         action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s",
                    claim->s->id);
         role_follow(c, claim->s);
-    } else if (grand != NULL && grand != me && node_is_master(grand)) {
-        action_log(c, LOG_NOTICE, "My master became a replica. Following its master %.40s", grand->id);
-        role_follow(c, grand);
+    } else {
+        update_follow_grand(c);
     }
 }
 

@@ -19,4 +19,7 @@ void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots)
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
                            const uint8_t *slots);
 
+/* A replica whose master is a replica now follows that one's master: also a master that had no slots to lose. Cron. */
+void update_follow_grand(struct cluster *c);
+
 #endif

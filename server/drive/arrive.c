@@ -89,26 +89,31 @@ struct admission {
 static bool may_arrive(void *context, struct cluster *core)
 {
     struct admission *a = context;
-    const struct move *v = a->v;
+    const struct handover h = move_handover(a->v);
+    slot_t slot;
 
     a->problem[0] = '\0';
-    if (node_is_replica(a->node) || cluster_service_writes_held(a->service))
-        snprintf(a->problem, sizeof a->problem, "ERR this node is no master, or hands over");
-    if (strcmp(v->target, cluster_my_id(core)) != 0)
+    switch (cluster_service_writes_held(a->service) ? HANDOVER_NO_MASTER : handover_may_arrive(core, &h, &slot)) {
+    case HANDOVER_FINE:
+        break;
+    case HANDOVER_NOT_ME:
         snprintf(a->problem, sizeof a->problem, "ERR I am %s", cluster_my_id(core));
-    for (size_t i = 0; i < v->slot_count && a->problem[0] == '\0'; i++) {
-        slot_t slot = v->slots[i];
-        uint64_t epoch;
-        const char *owner = cluster_slot_owner(core, slot, &epoch);
-
-        if (owner == NULL || strcmp(owner, v->source) != 0)
-            snprintf(a->problem, sizeof a->problem, "TRYAGAIN slot %u is not known to be the source's here", slot);
-        else if (cluster_slot_is_open(core, slot))
-            snprintf(a->problem, sizeof a->problem, "ERR slot %u is being moved key by key", slot);
-        else if (cluster_slot_dropping(core, slot) || cluster_slot_arriving(core, slot))
-            snprintf(a->problem, sizeof a->problem, "TRYAGAIN keys of an earlier time are being dropped in slot %u", slot);
-        else if (set_slot_keys(node_set(a->node), 0, slot) > 0)
-            snprintf(a->problem, sizeof a->problem, "ERR there are keys in slot %u, which this node does not own", slot);
+        break;
+    case HANDOVER_NO_MASTER:
+        snprintf(a->problem, sizeof a->problem, "ERR this node is no master, or hands over");
+        break;
+    case HANDOVER_NOT_SOURCES:
+        snprintf(a->problem, sizeof a->problem, "TRYAGAIN slot %u is not known to be the source's here", slot);
+        break;
+    case HANDOVER_OPEN:
+        snprintf(a->problem, sizeof a->problem, "ERR slot %u is being moved key by key", slot);
+        break;
+    case HANDOVER_DROPPING:
+        snprintf(a->problem, sizeof a->problem, "TRYAGAIN keys of an earlier time are being dropped in slot %u", slot);
+        break;
+    case HANDOVER_HAS_KEYS:
+        snprintf(a->problem, sizeof a->problem, "ERR there are keys in slot %u, which this node does not own", slot);
+        break;
     }
     return a->problem[0] == '\0';
 }
@@ -282,18 +287,10 @@ static enum err compare(struct call *c, struct move *v)
 static bool may_claim(void *context, struct cluster *core)
 {
     struct admission *a = context;
-    const struct move *v = a->v;
+    const struct handover h = move_handover(a->v);
 
-    if (!atomic_load(&v->live) || atomic_load(&v->flushed) || node_is_replica(a->node) || cluster_service_writes_held(a->service))
-        return false;
-    for (size_t i = 0; i < v->slot_count; i++) {
-        uint64_t epoch;
-        const char *owner = cluster_slot_owner(core, v->slots[i], &epoch);
-
-        if (owner == NULL || strcmp(owner, v->source) != 0 || !cluster_slot_arriving(core, v->slots[i]))
-            return false;
-    }
-    return true;
+    return atomic_load(&a->v->live) && !atomic_load(&a->v->flushed) && !cluster_service_writes_held(a->service) &&
+           cluster_service_may_write(a->service) && handover_may_claim(core, &h);
 }
 
 static enum err claim(struct moves *m, struct call *c, struct move *v, uint64_t epoch)
@@ -303,7 +300,7 @@ static enum err claim(struct moves *m, struct call *c, struct move *v, uint64_t 
                                         .epoch_above = epoch};
 
     if (!cluster_service_step_if(m->service, may_claim, &a, &event))
-        return reply_error(c, "ERR the slots are no longer the source's, or this node no master that may take them");
+        return reply_error(c, "ERR the slots are no longer the source's, or this node no master that may take them now");
     for (size_t i = 0; i < v->slot_count; i++)
         set_still(node_set(m->node), v->slots[i], false);
     c->session->arrival = NULL;
@@ -355,20 +352,14 @@ static void answer(void *context, struct cluster *core)
 {
     struct question *q = context;
     const struct move *asked = q->asked;
-    size_t mine = 0;
+    const struct handover h = move_handover(asked);
 
-    for (size_t i = 0; i < asked->slot_count; i++) {
-        uint64_t epoch;
-        const char *owner = cluster_slot_owner(core, asked->slots[i], &epoch);
-
-        mine += owner != NULL && strcmp(owner, cluster_my_id(core)) == 0;
-    }
     if (strcmp(asked->target, cluster_my_id(core)) != 0) {
         q->answer = NULL;
         return;
     }
-    q->answer = mine > 0 ? "CLAIMED" : "ABORTED";
-    if (mine > 0)
+    q->answer = handover_claimed(core, &h) ? "CLAIMED" : "ABORTED";
+    if (handover_claimed(core, &h))
         return;
     pthread_mutex_lock(&q->m->lock);
     for (struct move *v = q->m->list; v != NULL; v = v->next)

@@ -12,7 +12,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "cluster/report.h"
 #include "engine/set/set.h"
 #include "engine/set/txn.h"
 #include "persistence/wal.h"
@@ -26,8 +25,7 @@
 enum {
     FINISH_MS = 10000,
     RETRY_MS = 200,
-    EPOCH_AHEAD = 8,      /* above what a claim that was not heard of may have */
-    UNHEARD_TIMEOUTS = 3, /* x node timeout: a target that does not answer is given up */
+    UNHEARD_TIMEOUTS = 3, /* x node timeout: for the news of a claim */
 };
 
 static uint64_t now_us(void)
@@ -76,47 +74,33 @@ static void unmark(struct depart *d)
     }
 }
 
-struct ownership {
-    const struct move *v;
-    uint64_t epoch, current; /* of this node, of the cluster */
-    size_t mine, targets, others;
+struct question {
+    struct handover job;
+    struct handover_owners owners;
+    msec_t *since; /* NULL: only the owners are asked for */
+    enum handover_verdict verdict;
 };
 
 static void read_owners(void *context, struct cluster *core)
 {
-    struct ownership *o = context;
+    struct question *q = context;
 
-    struct report_counts counts;
-
-    report_counts(core, &counts);
-    o->current = counts.current_epoch;
-    o->mine = o->targets = o->others = 0;
-    for (size_t i = 0; i < o->v->slot_count; i++) {
-        uint64_t epoch;
-        const char *owner = cluster_slot_owner(core, o->v->slots[i], &epoch);
-
-        if (owner == NULL || (strcmp(owner, cluster_my_id(core)) != 0 && strcmp(owner, o->v->target) != 0)) {
-            o->others++;
-        } else if (strcmp(owner, o->v->target) == 0) {
-            o->targets++;
-        } else {
-            o->mine++;
-            o->epoch = epoch;
-        }
-    }
+    q->owners = handover_owners(core, &q->job);
+    if (q->since != NULL)
+        q->verdict = handover_judge(core, &q->job, q->since);
 }
 
-static struct ownership owners(struct depart *d)
+static struct handover_owners owners(struct depart *d)
 {
-    struct ownership o = {.v = d->v};
+    struct question q = {.job = move_handover(d->v)};
 
-    cluster_service_read(d->m->service, read_owners, &o);
-    return o;
+    cluster_service_read(d->m->service, read_owners, &q);
+    return q.owners;
 }
 
 static enum err finish(struct depart *d)
 {
-    struct ownership o = owners(d);
+    struct handover_owners o = owners(d);
     struct request r = request_begin("FINISH");
 
     if (o.mine != d->v->slot_count || cluster_service_writes_held(d->m->service)) {
@@ -137,12 +121,10 @@ static enum err finish(struct depart *d)
     return depart_ask(d, d->to, &d->out, FINISH_MS, NULL);
 }
 
-enum verdict { CLAIMED, NOT_CLAIMED, UNKNOWN };
-
 /* Asks on a connection of its own; the answer "ABORTED" also forbids a claim from then on. */
-static enum verdict query(struct depart *d)
+static enum handover_verdict query(struct depart *d)
 {
-    enum verdict verdict = UNKNOWN;
+    enum handover_verdict verdict = HANDOVER_UNKNOWN;
     struct request r = request_begin("QUERY");
     struct remote *to = NULL;
     char answer[128] = "";
@@ -156,68 +138,74 @@ static enum verdict query(struct depart *d)
         enum err e = depart_ask(d, to, &out, 2000, answer);
 
         if (e == OK && strncmp(answer, "+CLAIMED", 8) == 0)
-            verdict = CLAIMED;
+            verdict = HANDOVER_CLAIMED;
         else if (e == OK && strncmp(answer, "+ABORTED", 8) == 0)
-            verdict = NOT_CLAIMED;
+            verdict = HANDOVER_NOT_CLAIMED;
         remote_give(d->node->remotes, to, false);
     }
     buf_free(&out);
     return verdict;
 }
 
-static bool owns_all(void *context, struct cluster *core)
+static bool may_take_back(void *context, struct cluster *core)
 {
-    struct ownership o = {.v = context};
+    const struct handover h = move_handover(context);
 
-    read_owners(&o, core);
-    return o.mine == o.v->slot_count;
+    return handover_may_take_back(core, &h);
 }
 
 /* The target stays away: with a greater epoch than its claim can have, if it made one, the slots are this node's. */
-static void take_back(struct depart *d, const struct ownership *o)
+static bool take_back(struct depart *d, const struct handover_owners *o)
 {
     const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = d->v->slots, .slot_count = d->v->slot_count,
-                                        .epoch_above = o->current + EPOCH_AHEAD};
+                                        .epoch_above = handover_above(o)};
 
+    if (!cluster_service_step_if(d->m->service, may_take_back, d->v, &event))
+        return false;
     log_event(LOG_WARNING, "slot_migration_taken_back name=%s: the target does not answer, and nobody has heard of its claim",
               d->v->name);
-    (void)cluster_service_step_if(d->m->service, owns_all, d->v, &event);
+    return true;
 }
 
 /* FINISH has left and was not answered by a claim. */
-static enum verdict find_out(struct depart *d)
+static enum handover_verdict find_out(struct depart *d)
 {
-    msec_t begun = node_now(d->node);
+    msec_t since = 0;
 
     for (;;) {
-        struct ownership o = owners(d);
-        enum verdict verdict;
+        struct question q = {.job = move_handover(d->v), .since = &since};
+        enum handover_verdict verdict;
 
-        if (o.mine < d->v->slot_count)
-            return o.targets > 0 ? CLAIMED : NOT_CLAIMED; /* or somebody else's, who was elected */
+        cluster_service_read(d->m->service, read_owners, &q);
+        if (q.verdict == HANDOVER_CLAIMED || q.verdict == HANDOVER_NOT_CLAIMED)
+            return q.verdict;
         if (moves_stopping(d->m) || node_is_replica(d->node))
-            return UNKNOWN;
-        if ((verdict = query(d)) != UNKNOWN)
+            return HANDOVER_UNKNOWN;
+        if ((verdict = query(d)) != HANDOVER_UNKNOWN)
             return verdict;
-        if (node_now(d->node) - begun > UNHEARD_TIMEOUTS * config_int(node_config(d->node), "cluster-node-timeout")) {
-            take_back(d, &o);
-            return NOT_CLAIMED;
-        }
+        if (q.verdict == HANDOVER_TAKE_BACK && take_back(d, &q.owners))
+            return HANDOVER_NOT_CLAIMED;
         clock_nap_ms(RETRY_MS);
     }
 }
 
-/* The target owns the slots: durable there, and soon known here. */
-static void confirm(struct depart *d)
+/* The target owns the slots: durable there, and soon known here. False: it is not, for longer than the news can take. */
+static bool confirm(struct depart *d)
 {
+    msec_t begun = node_now(d->node), limit = UNHEARD_TIMEOUTS * config_int(node_config(d->node), "cluster-node-timeout");
+
     move_set_state(d->v, MOVE_CONFIRMING, NULL);
-    while (owners(d).mine > 0 && !moves_stopping(d->m) && !node_is_replica(d->node))
+    while (owners(d).mine > 0 && !moves_stopping(d->m) && !node_is_replica(d->node)) {
+        if (node_now(d->node) - begun > limit)
+            return false;
         clock_nap_ms(1);
+    }
+    return true;
 }
 
 enum err depart_hand_over(struct depart *d)
 {
-    enum verdict verdict = CLAIMED;
+    enum handover_verdict verdict = HANDOVER_CLAIMED;
     uint64_t from = now_us();
     enum err e;
 
@@ -229,17 +217,18 @@ enum err depart_hand_over(struct depart *d)
         char why[MOVE_MESSAGE_MAX];
 
         snprintf(why, sizeof why, "%s", err_text());
-        verdict = d->finish_sent && e != ERR_PROTOCOL ? find_out(d) : NOT_CLAIMED;
-        if (verdict != CLAIMED)
+        verdict = d->finish_sent && e != ERR_PROTOCOL ? find_out(d) : HANDOVER_NOT_CLAIMED;
+        if (verdict != HANDOVER_CLAIMED)
             (void)err_set(e, "%s", why);
     }
-    if (verdict == CLAIMED)
-        confirm(d);
-    if (verdict == UNKNOWN && moves_stopping(d->m)) {
+    while (verdict == HANDOVER_CLAIMED && !confirm(d))
+        if ((verdict = find_out(d)) == HANDOVER_NOT_CLAIMED)
+            e = err_set(ERR_INVALID, "the target lost the slots after it had claimed them");
+    if (verdict == HANDOVER_UNKNOWN && moves_stopping(d->m)) {
         d->v->left_marked = true; /* no write to the slots before the end of the process */
         d->marked = false;
     }
     unmark(d);
     atomic_store(&d->v->pause_us, now_us() - from);
-    return verdict == CLAIMED ? OK : e;
+    return verdict == HANDOVER_CLAIMED ? OK : e;
 }

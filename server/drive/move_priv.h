@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "cluster/cluster.h"
+#include "cluster/handover.h"
 #include "server/drive/move.h"
 #include "server/run/session.h"
 
@@ -86,6 +86,12 @@ struct moves {
 static inline bool move_has(const struct move *v, slot_t slot)
 {
     return (v->bits[slot / 8] >> slot % 8 & 1) != 0;
+}
+
+/* The job as the core's decisions know it; borrows. */
+static inline struct handover move_handover(const struct move *v)
+{
+    return (struct handover){.source = v->source, .target = v->target, .slots = v->slots, .slot_count = v->slot_count};
 }
 
 static inline bool move_ended(enum move_state state)

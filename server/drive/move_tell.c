@@ -1,8 +1,11 @@
 /*
  * move_tell.c - what is told of jobs: to clients (CLUSTER GETSLOTMIGRATIONS), and to replicas in the stream.
  */
+#include <string.h>
+
 #include "base/num.h"
 #include "server/drive/move_priv.h"
+#include "server/drive/cluster_service.h"
 #include "server/drive/repl.h"
 #include "server/node.h"
 #include "server/run/call.h"
@@ -38,12 +41,25 @@ void move_ranges(const struct move *v, char separator, struct buf *out)
     ranges_of(v->bits, separator, out);
 }
 
+/* What came in vain is on its way out, and is nobody's until then: a replica that takes over must go on with it. */
+static void add_dropping(void *context, struct cluster *core)
+{
+    uint8_t *bits = context;
+
+    for (unsigned s = 0; s < SLOTS; s++)
+        if (cluster_slot_dropping(core, (slot_t)s))
+            bits[s / 8] = (uint8_t)(bits[s / 8] | 1u << s % 8);
+}
+
 bool moves_tell_replicas(struct moves *m, bool always)
 {
+    static const uint8_t none[SLOTS / 8];
     uint8_t bits[SLOTS / 8] = {0};
     struct buf ranges = {0};
-    bool any = false, told;
+    bool any, told;
 
+    cluster_service_read(m->service, add_dropping, bits);
+    any = memcmp(bits, none, sizeof bits) != 0;
     pthread_mutex_lock(&m->lock);
     for (struct move *v = m->list; v != NULL; v = v->next)
         if (v->import && !move_ended(v->state)) {
