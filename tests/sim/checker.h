@@ -36,6 +36,7 @@ struct checker {
     unsigned claim_count[SLOTS];
     uint8_t keys_at[SLOTS]; /* which node truly holds keys of this slot, or CHECKER_NOBODY */
     unsigned votes;         /* given in all, for statistics */
+    bool claims_may_meet;   /* (3) is left out: epochs taken without a vote (atomic migrations) may be the same for a moment */
     bool failed;
     char text[512];
 };

@@ -5,10 +5,13 @@
  *     sim --seed 17 --verbose       one, told in full
  *     sim --plant 2 --seeds 1..99   with a planted bug: succeeds if some history finds it
  *     sim --failover --seeds 1..999 histories about failover instead of ones about joining and moving slots
+ *     sim --moving --seeds 1..999   histories about atomic migrations; --all-cells: and every fault struck at every step
  *     sim --measure --seeds 1..999 [--timeout MS] [--replicas N] [--redis PERCENT] [--limit TIMEOUTS]
  *                                   how long the slots of a crashed master stay unserved
  */
 #include "failover.h"
+#include "jobs_fault.h"
+#include "moving.h"
 #include "run.h"
 
 #include <stdio.h>
@@ -19,13 +22,15 @@
 struct arguments {
     struct failover_options options; /* those of run_options are among them */
     unsigned long long first, last;
-    bool failover;
+    bool failover, moving, all_cells;
     double limit; /* of measuring: 99 of 100 failovers take at most that many node timeouts; 0: none */
 };
 
 /* What many histories came to. */
 struct totals {
     unsigned long long moves, votes, steps, promotions, planned, partial, full;
+    unsigned long long claimed, taken_back, accepted, risked;
+    unsigned cells[JOB_STEPS][JOB_FAULTS];
     long long simulated_ms, settled_max_ms;
     double *times; /* of failover, in node timeouts */
     size_t time_count;
@@ -33,7 +38,7 @@ struct totals {
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [--failover | --measure] [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS]\n"
+    fprintf(stderr, "usage: sim [--failover | --moving [--all-cells] | --measure] [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS]\n"
                     "           [--timeout MS] [--replicas N] [--redis PERCENT] [--limit TIMEOUTS] [--verbose]\n");
     return 2;
 }
@@ -70,6 +75,10 @@ static bool parse(struct arguments *a, int argc, char **argv)
             a->options.verbose = true;
         else if (strcmp(argv[i], "--failover") == 0)
             a->failover = true;
+        else if (strcmp(argv[i], "--moving") == 0)
+            a->moving = true;
+        else if (strcmp(argv[i], "--all-cells") == 0)
+            a->all_cells = true;
         else if (strcmp(argv[i], "--measure") == 0)
             a->failover = a->options.measure = true;
         else if (i + 1 == argc || !parse_number(a, argv[i], argv[i + 1]))
@@ -84,7 +93,7 @@ static void print_replay(const struct arguments *a, unsigned long long seed)
 {
     const struct failover_options *o = &a->options;
 
-    fprintf(stderr, "replay: sim%s --seed %llu", o->measure ? " --measure" : a->failover ? " --failover" : "", seed);
+    fprintf(stderr, "replay: sim%s --seed %llu", o->measure ? " --measure" : a->failover ? " --failover" : a->moving ? " --moving" : "", seed);
     if (o->nodes != 0)
         fprintf(stderr, " --nodes %u", o->nodes);
     if (o->seconds != 0)
@@ -92,6 +101,30 @@ static void print_replay(const struct arguments *a, unsigned long long seed)
     if (o->planted_bugs != 0)
         fprintf(stderr, " --plant %u", o->planted_bugs);
     fprintf(stderr, " --verbose\n");
+}
+
+/* NULL, or what was violated. */
+static const char *moving(const struct failover_options *o, struct totals *t, unsigned *nodes)
+{
+    static struct moving_result m;
+
+    m = moving_history(&(struct moving_options){.seed = o->seed, .nodes = o->nodes, .seconds = o->seconds,
+                                                .planted_bugs = o->planted_bugs, .verbose = o->verbose});
+    t->moves += m.begun;
+    t->claimed += m.claimed;
+    t->taken_back += m.taken_back;
+    t->accepted += m.accepted;
+    t->risked += m.risked;
+    t->promotions += m.promotions;
+    t->steps += m.steps;
+    t->simulated_ms += m.simulated_ms;
+    for (unsigned s = 0; s < JOB_STEPS; s++)
+        for (unsigned f = 0; f < JOB_FAULTS; f++)
+            t->cells[s][f] += m.cells[s][f];
+    if (m.settled_ms > t->settled_max_ms)
+        t->settled_max_ms = m.settled_ms;
+    *nodes = m.nodes;
+    return m.ok ? NULL : m.text;
 }
 
 /* One history; false if something was violated. */
@@ -106,7 +139,9 @@ static bool history(const struct arguments *a, unsigned long long seed, struct t
     static struct run_result r;
 
     fo.seed = seed;
-    if (a->failover) {
+    if (a->moving) {
+        text = moving(&fo, t, &nodes);
+    } else if (a->failover) {
         f = failover_history(&fo);
         t->votes += f.votes;
         t->steps += f.steps;
@@ -151,6 +186,12 @@ static bool print_totals(const struct arguments *a, struct totals *t, double sec
 
     printf("%llu histories, seeds %llu..%llu: %.0f s simulated, %llu steps, ", a->last - a->first + 1, a->first, a->last,
            (double)t->simulated_ms / 1000, t->steps);
+    if (a->moving) {
+        printf("%llu jobs, %llu moved, %llu taken back, %llu writes, %llu slots claimed while a replica was away, %llu promotions, "
+               "settled at most %.1f s after healing, in %.1f s\n", t->moves, t->claimed, t->taken_back, t->accepted, t->risked,
+               t->promotions, (double)t->settled_max_ms / 1000, seconds);
+        return jobs_print_cells(t->cells) || !a->all_cells;
+    }
     if (!a->failover) {
         printf("%llu slot moves, %llu votes, in %.1f s\n", t->moves, t->votes, seconds);
         return true;

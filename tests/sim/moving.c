@@ -1,0 +1,244 @@
+/*
+ * moving.c - histories about atomic migrations.
+ */
+#include "moving.h"
+
+#include "base/check.h"
+#include "cluster/cluster_priv.h"
+#include "cluster/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUS = 17000, CLIENT = 7000, WARM_UP_MS = 2600, SETTLE_MORE_MS = 15000 };
+
+struct history {
+    struct world *world;
+    struct checker checker;
+    struct stock stock;
+    struct jobs jobs;
+    struct rng rng;
+    unsigned nodes, masters, owners; /* the first masters, of which the first own the slots */
+    msec_t node_timeout_ms;
+    char ids[SIM_NODES_MAX][CLUSTER_ID_SIZE + 1];
+};
+
+/* ---- The cluster at the beginning ---- */
+
+static slot_t boundary(const struct history *h, unsigned i)
+{
+    return (slot_t)((uint64_t)i * SLOTS / h->owners);
+}
+
+static int master_of(const struct history *h, unsigned i)
+{
+    return i < h->masters ? -1 : (int)(i % h->masters);
+}
+
+static void first_conf(void *context, unsigned node, struct buf *out)
+{
+    const struct history *h = context;
+    char ip[CLUSTER_IP_SIZE];
+    unsigned port;
+
+    for (unsigned i = 0; i < h->nodes; i++) {
+        int master = master_of(h, i);
+
+        world_address(i, ip, &port);
+        buf_append_format(out, "%s %s:%u@%u,,shard-id=%s %s%s %s 0 0 %u connected", h->ids[i], ip, CLIENT, BUS,
+                          h->ids[master < 0 ? i : (unsigned)master], i == node ? "myself," : "",
+                          master < 0 ? "master" : "slave", master < 0 ? "-" : h->ids[master],
+                          master < 0 ? i + 1 : (unsigned)master + 1);
+        if (master < 0 && i < h->owners)
+            buf_append_format(out, " %u-%u", boundary(h, i), boundary(h, i + 1) - 1u);
+        buf_append_str(out, "\n");
+    }
+    buf_append_format(out, "vars currentEpoch %u lastVoteEpoch 0\n", h->masters);
+}
+
+/* ---- What the world tells ---- */
+
+static void on_stepped(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    checker_observer(&h->checker).stepped(&h->checker, node);
+}
+
+static void on_sent(void *context, struct sim_node *node, struct slice message)
+{
+    struct history *h = context;
+
+    checker_observer(&h->checker).sent(&h->checker, node, message);
+}
+
+static void on_restarted(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    checker_observer(&h->checker).restarted(&h->checker, node);
+}
+
+static void on_lost(void *context, struct sim_node *node, slot_t slot)
+{
+    struct history *h = context;
+
+    stock_lost(&h->stock, node, slot);
+}
+
+static void on_obeyed(void *context, struct sim_node *node, const struct cluster_action *a)
+{
+    struct history *h = context;
+
+    stock_obeyed(&h->stock, node, a);
+}
+
+static void on_ticking(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    stock_ticking(&h->stock, node);
+}
+
+static void on_crashed(void *context, struct sim_node *node)
+{
+    struct history *h = context;
+
+    stock_crashed(&h->stock, node);
+}
+
+static uint64_t keys(void *context, unsigned node, slot_t slot)
+{
+    const struct history *h = context;
+
+    return stock_keys(&h->stock, node, slot);
+}
+
+/* ---- Trouble ---- */
+
+static void run_until(struct history *h, msec_t until)
+{
+    while (world_now(h->world) < until && !h->checker.failed) {
+        world_run_until(h->world, world_now(h->world) + STOCK_TURN_MS);
+        stock_turn(&h->stock);
+        jobs_turn(&h->jobs);
+    }
+}
+
+static void trouble(struct history *h, msec_t until, unsigned crash_one_in, unsigned operate_one_in)
+{
+    while (world_now(h->world) < until && !h->checker.failed) {
+        unsigned node = (unsigned)rng_below(&h->rng, h->nodes);
+
+        run_until(h, world_now(h->world) + 100);
+        if (rng_below(&h->rng, crash_one_in) == 0)
+            world_crash_for(h->world, node, 1 + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 4));
+        else if (rng_below(&h->rng, operate_one_in) == 0)
+            world_command(h->world, node, CLUSTER_CMD_FAILOVER, "");
+    }
+}
+
+/* After healing: all agree, no job is open, and what is another's is gone. */
+static msec_t settle(struct history *h)
+{
+    msec_t healed = world_now(h->world), limit = healed + 8 * h->node_timeout_ms + SETTLE_MORE_MS;
+    const char *wrong = "";
+
+    h->jobs.calm = true;
+    while (wrong != NULL && world_now(h->world) < limit && !h->checker.failed) {
+        run_until(h, world_now(h->world) + 200);
+        wrong = checker_difference(&h->checker);
+        if (wrong == NULL)
+            wrong = checker_unhealthy(&h->checker);
+        if (wrong == NULL)
+            wrong = stock_untidy(&h->stock);
+        if (wrong == NULL && !jobs_idle(&h->jobs))
+            wrong = "a job does not end";
+    }
+    if (wrong != NULL)
+        checker_fail(&h->checker, "%lld ms after healing: %s", (long long)(world_now(h->world) - healed), wrong);
+    return world_now(h->world) - healed;
+}
+
+/* ---- The whole ---- */
+
+static struct network_options gentle(struct rng *rng)
+{
+    return (struct network_options){.delay_max_ms = 5, .heal_per_mille = 400, .partition_min_ms = 500 + (msec_t)rng_below(rng, 6000),
+                                    .partition_holds = true};
+}
+
+static struct world_options draw(struct history *h, const struct moving_options *o, struct rng *rng)
+{
+    struct world_options w = {
+        .seed = rng_next(rng),
+        .node_timeout_ms = 400 + (msec_t)rng_below(rng, 1200),
+        .replication = true,
+        .planted_bugs = o->planted_bugs,
+        .down_max_ms = (msec_t)rng_below(rng, 5000),
+        .clock_offset_max_ms = (msec_t)rng_below(rng, 400),
+        .clock_drift_max_ppm = (unsigned)rng_below(rng, 5000),
+        .network = rng_below(rng, 2) != 0 ? gentle(rng) : network_options_random(rng),
+        .first_conf = first_conf,
+        .verbose = o->verbose,
+    };
+
+    h->masters = 3 + (unsigned)rng_below(rng, 3);
+    h->owners = h->masters - (h->masters > 3 && rng_below(rng, 2) != 0);
+    if (rng_below(rng, 3) == 0)
+        w.crash_per_million_actions = (unsigned)rng_below(rng, 400);
+    w.nodes = o->nodes != 0 ? o->nodes : h->masters * 2 + (unsigned)rng_below(rng, 2);
+    h->nodes = w.nodes;
+    h->node_timeout_ms = w.node_timeout_ms;
+    return w;
+}
+
+struct moving_result moving_history(const struct moving_options *o)
+{
+    struct history *h = calloc(1, sizeof *h);
+    const struct world_observer observer = {.stepped = on_stepped, .sent = on_sent, .restarted = on_restarted, .slot_lost = on_lost,
+                                            .obeyed = on_obeyed, .ticking = on_ticking, .crashed = on_crashed, .keys = keys, .context = h};
+    struct moving_result r = {0};
+    struct world_options w;
+    struct rng rng;
+
+    check(h != NULL);
+    rng_seed(&rng, o->seed);
+    w = draw(h, o, &rng);
+    rng_seed(&h->rng, rng_next(&rng));
+    for (unsigned i = 0; i < h->nodes; i++)
+        rng_hex(&h->rng, h->ids[i], CLUSTER_ID_SIZE);
+    checker_init(&h->checker);
+    h->checker.claims_may_meet = true;
+    stock_init(&h->stock, &h->checker, rng_next(&rng), o->planted_bugs);
+    for (unsigned i = 0; i < h->nodes; i++)
+        stock_place(&h->stock, i, master_of(h, i));
+    jobs_init(&h->jobs, &h->stock, rng_next(&rng), h->node_timeout_ms, o->planted_bugs);
+    h->jobs.verbose = o->verbose;
+    h->world = world_new(&w, &observer, &h->checker.world);
+    run_until(h, WARM_UP_MS);
+    trouble(h, world_now(h->world) + (o->seconds != 0 ? o->seconds : 5 + (unsigned)rng_below(&h->rng, 8)) * (msec_t)1000,
+            40 + (unsigned)rng_below(&h->rng, 400), 30 + (unsigned)rng_below(&h->rng, 300));
+    if (!h->checker.failed) {
+        world_calm(h->world);
+        r.settled_ms = settle(h);
+    }
+    r.ok = !h->checker.failed;
+    memcpy(r.text, h->checker.text, sizeof r.text);
+    r.nodes = h->nodes;
+    r.begun = h->jobs.begun;
+    r.claimed = h->jobs.claimed;
+    r.taken_back = h->jobs.taken_back;
+    r.promotions = h->stock.promotions;
+    r.accepted = h->stock.accepted;
+    r.risked = h->stock.risked;
+    r.simulated_ms = world_now(h->world);
+    r.steps = world_steps(h->world);
+    memcpy(r.cells, h->jobs.cells, sizeof r.cells);
+    world_free(h->world);
+    checker_fini(&h->checker);
+    jobs_fini(&h->jobs);
+    free(h);
+    return r;
+}
