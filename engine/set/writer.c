@@ -34,7 +34,6 @@ enum {
     MEMTABLE_BYTES_MIN = 4 << 20, /* RocksDB itself switches at 32 MB or more */
     LOCK_SPINS = 2000,
     IDLE_DRAIN_MS = 2000,
-    FLUSH_POLL_US = 500,
 };
 
 /* ---- Dirty lists (slot locked) ---- */
@@ -351,9 +350,7 @@ enum err writer_flush(struct set *s)
     if (e == OK)
         e = store_flush_begin(s->store);
     pthread_rwlock_unlock(&s->gate);
-    while (e == OK && !store_flush_done(s->store))
-        usleep(FLUSH_POLL_US);
-    return e;
+    return e == OK ? store_flush_await(s->store) : e;
 }
 
 /* Above what an empty memtable already takes, and far below where RocksDB would switch memtables by itself. */

@@ -9,6 +9,7 @@
 #include "engine/store/store_priv.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 enum {
+    FLUSH_POLL_US = 500,
     BUFFER_HEADROOM = 8,    /* RocksDB's own flush would start at this many times the caller's */
     BLOOM_BITS_PER_KEY = 10,
     LEVEL_BURSTS = 2,       /* what the first levels hold: docs/decisions/0041 */
@@ -354,6 +356,10 @@ uint64_t store_property(struct store *s, const char *name)
     unsigned end = atomic_load(&s->families_end);
     uint64_t sum = 0;
 
+    if (strcmp(name, "rocksdb.background-errors") == 0) { /* of the whole database; RocksDB counts them in its default family */
+        (void)rocksdb_property_int(s->db, name, &sum);
+        return sum;
+    }
     /* Called from anywhere (INFO): a family is replaced under this lock before it is dropped. */
     pthread_mutex_lock(&s->lock);
     for (unsigned uid = 0; uid < end; uid++) {
@@ -367,12 +373,15 @@ uint64_t store_property(struct store *s, const char *name)
     return sum;
 }
 
-bool store_flush_done(struct store *s)
+enum err store_flush_await(struct store *s)
 {
-    if (store_property(s, "rocksdb.num-immutable-mem-table") != 0)
-        return false;
+    while (store_property(s, "rocksdb.num-immutable-mem-table") != 0) {
+        if (store_property(s, "rocksdb.background-errors") != 0)
+            return err_set(ERR_IO, "a file of the store in %s cannot be written (see LOG there)", s->path);
+        clock_nap_us(FLUSH_POLL_US);
+    }
     cache_balance(s); /* there are other files now */
-    return true;
+    return OK;
 }
 
 uint64_t store_memtable_bytes(struct store *s)

@@ -143,8 +143,8 @@ void store_compact(struct store *s, unsigned uid, struct slice from, struct slic
 /* Switches every family's memtable and starts flushing them; returns without waiting for the files. */
 enum err store_flush_begin(struct store *s) WARN_UNUSED;
 
-/* True when no switched memtable waits any more. */
-bool store_flush_done(struct store *s);
+/* Waits until the files of all switched memtables are there. ERR_IO: the disk refused one; RocksDB does not get over that. */
+enum err store_flush_await(struct store *s) WARN_UNUSED;
 uint64_t store_memtable_bytes(struct store *s); /* active ones */
 
 /* A RocksDB integer property, summed over the families ("rocksdb.estimate-num-keys"); 0 if unknown. */

@@ -123,8 +123,7 @@ static enum err debug_evict(struct call *c) /* DEBUG EVICT: clean objects leave 
 static enum err debug_flush_store(struct call *c) /* DEBUG FLUSH-STORE: memtables become files */
 {
     TRY(store_flush_begin(node_store(c->node)));
-    while (!store_flush_done(node_store(c->node)))
-        clock_nap_ms(1);
+    TRY(store_flush_await(node_store(c->node)));
     return reply_ok(c);
 }
 

@@ -2,6 +2,7 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 
@@ -234,3 +235,31 @@ def _():
         true(b"in use" in done.stdout + done.stderr, (done.stdout + done.stderr)[-300:].decode("utf-8", "replace"))
         with server.connect() as c:
             equal(c.command("PING"), ("+", b"PONG"))
+
+
+@test("a store whose files cannot be written ends the server, soon and also at a stop; nothing acknowledged is lost")
+def _():
+    if subject_is_redis():
+        skip("it has no store")
+    for stop in (False, True):
+        with Server(enable_debug_command="yes") as server:
+            store, away = os.path.join(server.folder, "store"), os.path.join(server.folder, "away")
+            with server.connect() as c:
+                c.pipeline([("SET", f"k:{i}", f"v:{i}") for i in range(2000)])
+                os.rename(store, away)                   # a disk that went away, or is mounted read-only now
+                equal(c.must("GET", "k:1"), b"v:1", "reads go on")
+                if stop:
+                    server.process.send_signal(signal.SIGTERM)
+                else:
+                    try:
+                        c.command("DEBUG", "DRAIN")
+                        raise AssertionError("the drain ended well")
+                    except ConnectionLost:
+                        pass
+            true(server.wait_end() != 0, "it ended as if all were well")
+            true("cannot drain to the store" in server.log_tail(200), server.log_tail())
+            os.rename(away, store)
+            server.start()
+            with server.connect() as c:
+                equal([r[1] for r in c.pipeline([("GET", f"k:{i}") for i in range(2000)])],
+                      [f"v:{i}".encode() for i in range(2000)], "values after the start")

@@ -1,7 +1,6 @@
 /*
  * test_cursor.c - walks over the rows of a family: their bounds, and how their end is told.
  */
-#include "base/clock.h"
 #include "engine/store/store.h"
 
 #include <check.h>
@@ -117,8 +116,7 @@ START_TEST(cursor__a_walk_that_would_need_the_disk_does_not_end_well)
     place_open(&p);
     put(&p, SLICE_LITERAL("a1"));
     ck_assert(store_flush_begin(p.store) == OK);
-    while (!store_flush_done(p.store))
-        clock_nap_ms(1);
+    ck_assert(store_flush_await(p.store) == OK);
     store_close(p.store);
     ck_assert(store_open(&options, &p.store) == OK);
     p.family = store_family(p.store, 1);
