@@ -245,7 +245,8 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t
         slots_set_importing(c, slots[i], NULL);
         arrival_claim(c, slots[i]);
     }
-    epoch_bump_above(c, epoch_above); /* the source may have moved on without our knowing */
+    /* The source may have moved on without our knowing; and ours, were it the greatest, may be another's too that is cut off. */
+    epoch_bump_above(c, epoch_above > c->myself->config_epoch ? epoch_above : c->myself->config_epoch);
     cluster_changed_durable(c);
     c->pong_all = true;
 }

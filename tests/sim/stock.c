@@ -217,18 +217,18 @@ bool stock_settled(const struct stock *k, unsigned node)
 
 /* ---- What is safe ---- */
 
-static bool is_contested(const struct stock *k, unsigned at)
+static bool is_contested(const struct stock *k, unsigned owner, unsigned at)
 {
-    unsigned owners = 0;
 
     for (unsigned i = 0; i < count_of(k); i++) {
         const struct cluster *core = node_at(k, i)->core;
 
         if (core != NULL && core->election.sent)
             return true; /* votes may have been given before a claim was heard of */
-        owners += k->nodes[i].owns[at];
+        if (i != owner && k->nodes[i].owns[at] >= k->nodes[owner].owns[at])
+            return true;
     }
-    return owners != 1;
+    return false;
 }
 
 /* The master that owns the slot by its own map and by those of a majority of the voters; -1: none. */
@@ -236,17 +236,19 @@ static int owner_of(const struct stock *k, slot_t slot)
 {
     for (unsigned i = 0; i < count_of(k); i++) {
         const struct cluster *core = node_at(k, i)->core;
-        unsigned agree = 0;
+        unsigned agree = 0, voters = 0;
 
         if (core == NULL || core->owner[slot] != core->myself || k->nodes[i].master >= 0)
             continue;
         for (unsigned j = 0; j < count_of(k); j++) {
             const struct cluster *other = node_at(k, j)->core;
 
-            agree += other != NULL && node_is_voter(other->myself) && other->owner[slot] != NULL &&
-                     strcmp(other->owner[slot]->id, node_at(k, i)->id) == 0;
+            if (other == NULL || !node_is_voter(other->myself))
+                continue; /* those who were replaced and do not know it count too */
+            voters++;
+            agree += other->owner[slot] != NULL && strcmp(other->owner[slot]->id, node_at(k, i)->id) == 0;
         }
-        if (agree >= node_quorum(core))
+        if (agree >= node_quorum(core) && agree > voters / 2)
             return (int)i;
     }
     return -1;
@@ -274,7 +276,7 @@ static void safe_turn(struct stock *k)
                          owner, s->count, k->safe[at].count);
             return;
         }
-        if (!is_contested(k, at) && all_replicas_have(k, (unsigned)owner, at))
+        if (!is_contested(k, (unsigned)owner, at) && all_replicas_have(k, (unsigned)owner, at))
             k->safe[at] = *s;
     }
 }
@@ -373,7 +375,7 @@ void stock_obeyed(struct stock *k, struct sim_node *node, const struct cluster_a
     struct stock_node *n = &k->nodes[node->index];
 
     for (unsigned at = 0; at < STOCK_SLOTS && (a->type == CLUSTER_PERSIST || a->type == CLUSTER_MAP); at++)
-        n->owns[at] = node->core->owner[k->slots[at]] == node->core->myself;
+        n->owns[at] = node->core->owner[k->slots[at]] == node->core->myself ? node->core->myself->config_epoch : 0;
     if (a->type == CLUSTER_PROMOTE) {
         promote(k, node);
     } else if (a->type == CLUSTER_REPLICATE) {

@@ -2,7 +2,7 @@
  * stock.h - the keys of a few slots on the nodes of a simulated cluster: which writes each node holds, whom it replicates, what it drops.
  *
  * A slot's keys are the list of the writes that made them. A write is safe once a majority of the masters routes to the node that took it,
- * nobody else thinks that the slot is his, no election runs, and all its replicas have it too; what is safe must be found, in its order, at whoever such a majority routes to, at any later moment.
+ * nobody thinks that the slot is his by a greater epoch, no election runs, and all its replicas have it too; what is safe must be found, in its order, at whoever such a majority routes to, at any later moment.
  *
  * At the end: nobody but an owner and its replicas holds keys of a slot, and nothing is marked or being dropped.
  */
@@ -21,7 +21,7 @@ struct stock_slot {
 struct stock_node {
     /* Survives a crash. */
     struct stock_slot slots[STOCK_SLOTS];
-    bool owns[STOCK_SLOTS]; /* by its own map */
+    uint64_t owns[STOCK_SLOTS]; /* by its own map: its config epoch; 0: it does not */
     uint64_t offset; /* of replication: changes of the data */
     bool whole;
     int source; /* whose copy this is; -1: its own */
