@@ -34,7 +34,6 @@ def _():
     with Network(6) as net, six_in(net, enable_debug_command="yes") as c:
         ready(c)
         with Writers(c, 2, replicas=1) as writers:
-            cell(net, c, writers, "streaming", lambda s, t: net.partition([n for n in c.nodes if n is not t], [t]))
             cell(net, c, writers, "handing-over", lambda s, t: net.partition([n for n in c.nodes if n is not t], [t]))
             cell(net, c, writers, "handing-over", lambda s, t: net.partition([n for n in c.nodes if n not in (s, t)], [s, t]))
             writers.check()
