@@ -334,6 +334,14 @@ void data_turn(struct data *d)
 
 /* ---- The core's decisions ---- */
 
+/* A master that has crashed meanwhile has what its disk kept: that must be there. */
+static bool has_all_of(const struct data_node *n, const struct data_node *old, bool crashed)
+{
+    if (crashed)
+        return n->size >= old->size && n->chain[old->size] == old->chain[old->size];
+    return n->size == old->size && n->chain[n->size] == old->chain[old->size];
+}
+
 static void promote(struct data *d, struct sim_node *node)
 {
     struct data_node *n = &d->nodes[node->index], *old;
@@ -343,10 +351,11 @@ static void promote(struct data *d, struct sim_node *node)
         if (!n->whole || n->source != n->master)
             checker_fail(d->checker, "node %u becomes a master with data that is not whole", node->index);
         if (n->planned) {
+            const struct sim_node *planned = world_node(d->checker->world, n->planned_master);
+
             old = &d->nodes[n->planned_master];
             d->planned++;
-            if (world_node(d->checker->world, n->planned_master)->life == n->planned_life && old->master < 0 &&
-                (n->size != old->size || n->chain[n->size] != old->chain[old->size]))
+            if (planned->life == n->planned_life && old->master < 0 && !has_all_of(n, old, planned->core == NULL))
                 checker_fail(d->checker, "a planned failover from node %u (%zu writes) to node %u (%zu) loses some",
                              n->planned_master, old->size, node->index, n->size);
         }
