@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "server/cmd/args.h"
+#include "server/cmd/help.h"
 #include "server/node.h"
 #include "server/stat/save.h"
 #include "server/stat/watch.h"
@@ -114,9 +115,29 @@ static enum err lolwut(struct call *c) /* LOLWUT [VERSION version] [...] */
     return reply_verbatim(c, buf_slice(c->scratch));
 }
 
+/* ---- Modules: there are none, and tools that ask before they begin hear so ---- */
+
+static enum err module_list(struct call *c) /* MODULE LIST */
+{
+    return reply_array(c, 0);
+}
+
+static enum err module_help(struct call *c) /* MODULE HELP */
+{
+    static const char *const lines[] = {
+        "LIST",
+        "    Answers an empty array: this server loads no modules.",
+        NULL,
+    };
+
+    return reply_help(c, lines);
+}
+
 enum { QUICK = COMMAND_NO_TXN | COMMAND_ALONE };
 
 static const struct command_binding rows[] = {
+    {"module|list", module_list, QUICK},
+    {"module|help", module_help, QUICK},
     {"save", save, COMMAND_NO_TXN | COMMAND_SLOW | COMMAND_COLD_EXEC},
     {"bgsave", bgsave, QUICK},
     {"bgrewriteaof", bgrewriteaof, QUICK},
