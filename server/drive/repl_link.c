@@ -248,22 +248,35 @@ static enum err introduce(struct repl_wire *w, struct buf *request)
     return ask(w, request, &line);
 }
 
-static enum err psync(struct repl_wire *w, struct buf *request, struct slice *line)
+static enum err psync(struct repl_wire *w, bool to_cairn, struct buf *request, struct slice *line)
 {
     struct repl *r = w->repl;
     struct history h;
-    char offset[24];
+    struct slice words[7];
+    size_t count = 0;
+    lsn_t end = wal_tail(r->wal);
+    char offset[24], from[24], sum[24];
+    struct repl_tail tail;
     bool failover;
 
     wal_history(r->wal, &h);
-    snprintf(offset, sizeof offset, "%llu", (unsigned long long)wal_tail(r->wal) + 1);
+    snprintf(offset, sizeof offset, "%llu", (unsigned long long)end + 1);
     pthread_mutex_lock(&r->link_lock);
     failover = r->failover_psync;
     pthread_mutex_unlock(&r->link_lock);
+    words[count++] = SLICE_LITERAL("PSYNC");
+    words[count++] = slice_str(h.replid);
+    words[count++] = slice_str(offset);
     if (failover)
-        WORDS_STR(request, "PSYNC", h.replid, offset, "FAILOVER");
-    else
-        WORDS_STR(request, "PSYNC", h.replid, offset);
+        words[count++] = SLICE_LITERAL("FAILOVER");
+    if (to_cairn && repl_tail_take(r->wal, end, &tail) == OK) { /* without it the primary goes by id and offset */
+        snprintf(from, sizeof from, "%llu", (unsigned long long)tail.from);
+        snprintf(sum, sizeof sum, "%llu", (unsigned long long)tail.sum);
+        words[count++] = SLICE_LITERAL(REPL_TAIL);
+        words[count++] = slice_str(from);
+        words[count++] = slice_str(sum);
+    }
+    words_append(request, words, count);
     TRY(ask(w, request, line));
     pthread_mutex_lock(&r->link_lock);
     r->failover_psync = false;
@@ -327,7 +340,7 @@ static enum err talk(struct repl_wire *w)
     if (e == OK)
         e = repl_lost_ask(w, &primary);
     if (e == OK)
-        e = psync(w, &request, &line);
+        e = psync(w, primary.is_cairn, &request, &line);
     buf_free(&request);
     TRY(e);
     if (repl_text_continue(line, replid))

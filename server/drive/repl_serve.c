@@ -222,6 +222,18 @@ static bool can_continue(struct repl *r, struct slice id, int64_t offset, struct
     return (lsn_t)offset - 1 >= w.first && history_holds(h, replid, (lsn_t)offset - 1, w.tail);
 }
 
+/* Same history, same offset, but other bytes before it: one of the two folders is not what it was. */
+static bool is_other_log(struct repl *r, const struct call *c, lsn_t end)
+{
+    struct repl_tail tail;
+
+    if (!repl_text_tail(c->argv, c->argc, &tail) || !repl_tail_differs(r->wal, end, &tail))
+        return false;
+    log_event(LOG_WARNING, "replica_log_differs address=%s from=%llu to=%llu: it gets a whole copy",
+              client_address(c->session->client), (unsigned long long)tail.from, (unsigned long long)end);
+    return true;
+}
+
 static enum err full_copy(struct repl *r, struct call *c, struct replica *p)
 {
     char address[96];
@@ -262,7 +274,7 @@ enum err repl_psync(struct repl *r, struct call *c)
         p->no_acks = true;
         return full_copy(r, c, p);
     }
-    if (!can_continue(r, c->argv[1], offset, &h)) {
+    if (!can_continue(r, c->argv[1], offset, &h) || is_other_log(r, c, (lsn_t)offset - 1)) {
         if (!slice_equal(c->argv[1], SLICE_LITERAL("?")))
             atomic_fetch_add(&r->sync_partial_err, 1);
         return full_copy(r, c, p);

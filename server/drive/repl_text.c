@@ -70,6 +70,16 @@ bool repl_text_ack(const struct slice *argv, size_t argc, struct repl_ack *out)
     return true;
 }
 
+/* ---- PSYNC's words ---- */
+
+bool repl_text_tail(const struct slice *argv, size_t argc, struct repl_tail *out)
+{
+    for (size_t i = 3; i + 2 < argc; i++)
+        if (slice_is(argv[i], REPL_TAIL))
+            return offset_take(argv[i + 1], &out->from) && num_parse_u64(argv[i + 2], &out->sum);
+    return false;
+}
+
 /* ---- INFO ---- */
 
 /* The text behind "name:" up to the end of its line. */
@@ -132,6 +142,7 @@ bool repl_text_history(struct slice info, struct repl_peer_history *out)
         snprintf(last, sizeof last, "%lld", (long long)number - 1);
         ancestor_add(&out->history, text, slice_str(last));
     }
+    out->is_cairn = field(info, "repl_backlog_seconds", &text); /* no Redis says that */
     out->known = true;
     return true;
 }

@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "base/types.h"
 #include "persistence/history.h"
+#include "server/drive/repl_tail.h"
 
 /* "+CONTINUE" or "+CONTINUE <replid>"; replid "" if none is told. False: it is something else, or no id. */
 bool repl_text_continue(struct slice line, char replid[HISTORY_ID_BYTES + 1]);
@@ -21,6 +22,7 @@ bool repl_text_fullresync(struct slice line, char replid[HISTORY_ID_BYTES + 1], 
 /* What a primary's INFO tells of its history: ids and ends only. */
 struct repl_peer_history {
     bool known;
+    bool is_cairn;
     lsn_t tail;
     struct history history;
 };
@@ -32,5 +34,8 @@ struct repl_ack {
     bool has_fsynced;
 };
 bool repl_text_ack(const struct slice *argv, size_t argc, struct repl_ack *out);
+
+/* "CAIRN-TAIL <from> <sum>" among the words behind PSYNC's id and offset. False: there is none. */
+bool repl_text_tail(const struct slice *argv, size_t argc, struct repl_tail *out);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fuzz_repl.c - what a primary answers and what a replica acknowledges: the first byte says which text the rest is.
+ * fuzz_repl.c - what a primary answers, what a replica acknowledges and asks for: the first byte says which text the rest is.
  */
 #include "server/drive/repl_text.h"
 
@@ -27,9 +27,10 @@ static void history(struct slice text)
 }
 
 /* Words are cut at zero bytes. */
-static void ack(struct slice text)
+static void words(struct slice text)
 {
     struct slice words[8] = {SLICE_LITERAL("REPLCONF")};
+    struct repl_tail tail;
     struct repl_ack a;
     size_t count = 1;
 
@@ -40,9 +41,10 @@ static void ack(struct slice text)
         words[count++] = slice_of(text.data, n);
         text = n < text.size ? slice_of(text.data + n + 1, text.size - n - 1) : (struct slice){0};
     }
-    if (!repl_text_ack(words, count, &a))
-        return;
-    check(count >= 3 && a.acked <= INT64_MAX && a.fsynced <= INT64_MAX);
+    if (repl_text_ack(words, count, &a))
+        check(count >= 3 && a.acked <= INT64_MAX && a.fsynced <= INT64_MAX);
+    if (repl_text_tail(words, count, &tail))
+        check(count >= 6 && tail.from <= INT64_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -67,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         history(text);
         break;
     case 3:
-        ack(text);
+        words(text);
         break;
     }
     return 0;

@@ -1,5 +1,6 @@
 """Masters that come back: without writes of their own they go on by the log, whatever happened to both sides meanwhile."""
 import os
+import shutil
 import signal
 import time
 
@@ -100,6 +101,41 @@ def _():
             has(node, "a", "b", "c")
         equal((copies(first), copies(second)), before, "copies that were begun")
         equal(third.info("stats")["sync_full"], "0", "copies that were sent")
+
+
+@test("a primary whose folder is an older copy of itself gives its replica a whole copy, though id and offset fit", seconds=120)
+def _():
+    needs("replication")
+    if subject_is_redis():
+        return                                            # it goes on from there, and the two differ from then on
+    quiet = {"repl_ping_replica_period": 3600, "enable_debug_command": "yes"}
+    with Server(**quiet) as primary, Server(replicaof=["127.0.0.1", primary.port], **quiet) as replica:
+        with primary.connect() as c:
+            c.pipeline([("SET", f"a:{i}", i) for i in range(200)])
+        wait_until(lambda: offset(replica) == offset(primary), 60, "every byte")
+        primary.stop()
+        shutil.copytree(primary.folder, primary.folder + ".older")
+        primary.start()
+        with primary.connect() as c:
+            c.pipeline([("SET", f"b:{i}", i) for i in range(200)])
+        wait_until(lambda: offset(replica) == offset(primary), 60, "every byte")
+        before, end = copies(replica), offset(replica)
+        replica.stop()
+        primary.stop()
+        shutil.rmtree(primary.folder)
+        os.rename(primary.folder + ".older", primary.folder)
+        primary.start()
+        with primary.connect() as c:
+            c.pipeline([("SET", f"c:{i}", i) for i in range(300)])
+        equal(offset(primary) > end, True, "the log has grown beyond the replica's offset again")
+        replica.start()
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up", 60, "the link")
+        has(replica, "a", "c")
+        with primary.connect() as x, replica.connect() as y:
+            equal(y.must("DEBUG", "DIGEST"), x.must("DEBUG", "DIGEST"))
+        equal(copies(replica), before + 1, "copies that were begun")
+        with open(primary.log_path) as f:
+            equal(f.read().count("replica_log_differs"), 1, "differences that were found")
 
 
 @test("a primary that nobody hears says no PING to its log, so it comes back without a copy", seconds=120)
