@@ -31,6 +31,18 @@ void applier_fini(struct applier *a)
     buf_free(&a->out);
 }
 
+/* What this node cannot do makes it unlike its primary, which goes on. Told each time that the number has doubled. */
+static void not_applied(struct applier *a, struct slice name, struct slice reply)
+{
+    uint64_t count = atomic_fetch_add(&a->repl->not_applied, 1) + 1;
+
+    if ((count & (count - 1)) == 0)
+        log_event(LOG_WARNING, "stream_command_not_applied name=\"%.*s\" position=%llu count=%llu reply=\"%.*s\"",
+                  (int)(name.size < 64 ? name.size : 64), (const char *)name.data,
+                  (unsigned long long)wal_tail(a->repl->wal), (unsigned long long)count, (int)reply.size,
+                  (const char *)reply.data);
+}
+
 enum err applier_run(struct applier *a, const struct command *command, const struct slice *argv, size_t argc, unsigned db,
                      bool with_txn)
 {
@@ -48,9 +60,7 @@ enum err applier_run(struct applier *a, const struct command *command, const str
         abort(); /* the log goes on from the last frame */
     }
     if (e != OK)
-        log_event(LOG_WARNING, "stream_command_refused command=%s position=%llu reply=\"%.*s\"", command->name,
-                  (unsigned long long)wal_tail(a->repl->wal), (int)(a->out.size > 2 ? a->out.size - 2 : 0),
-                  (const char *)a->out.data);
+        not_applied(a, slice_str(command->name), slice_of(a->out.data, a->out.size > 2 ? a->out.size - 2 : 0));
     return e;
 }
 
@@ -107,9 +117,7 @@ static bool special(struct applier *a, const struct command *command, const stru
                     struct slice raw)
 {
     if (command == NULL || command->run == NULL || !command_arity_fits(command, argc)) {
-        log_event(LOG_WARNING, "stream_command_unknown name=\"%.*s\" position=%llu",
-                  (int)(argv[0].size < 64 ? argv[0].size : 64), (const char *)argv[0].data,
-                  (unsigned long long)wal_tail(a->repl->wal));
+        not_applied(a, argv[0], SLICE_LITERAL("unknown command"));
         mark(a, raw);
         return true;
     }

@@ -57,6 +57,7 @@ static void replica_lines(struct repl *r, msec_t now, struct buf *out)
     LINE(out, "slave_apply_threads:%zu", repl_apply_threads(r));
     LINE(out, "slave_apply_waves:%llu", (unsigned long long)atomic_load(&r->waves));
     LINE(out, "slave_apply_wave_commands:%llu", (unsigned long long)atomic_load(&r->wave_commands));
+    LINE(out, "slave_commands_not_applied:%llu", (unsigned long long)atomic_load(&r->not_applied));
     LINE(out, "slave_priority:%lld", (long long)atomic_load(&r->settings.priority));
     LINE(out, "slave_read_only:1");
     LINE(out, "replica_announced:%d", atomic_load(&r->settings.announced));

@@ -115,6 +115,7 @@ struct repl {
     _Atomic uint64_t sync_full, sync_partial_ok, sync_partial_err;
     _Atomic lsn_t wanted;     /* repl_want_offset; 0: nothing */
     _Atomic uint64_t waves, wave_commands; /* applied by lanes */
+    _Atomic uint64_t not_applied; /* commands of the stream that this node does not know or refuses */
 
     /* Replicas, under list_lock */
     pthread_mutex_t list_lock;

@@ -107,6 +107,11 @@ def _():
             p.must("DEL", "the stream")
             wait_linked(replica)
             same_data(replica, primary)
+            equal(replica.info("replication")["slave_commands_not_applied"], "0")
+            p.must("XADD", "the stream", "*", "f", "v")
+            wait_until(lambda: replica.info("replication")["slave_commands_not_applied"] == "1", 30, "the command that it does not know")
+            p.must("DEL", "the stream")
+            same_data(replica, primary)
 
 
 def silent(connection, seconds):
