@@ -353,13 +353,14 @@ static void answer(void *context, struct cluster *core)
     struct question *q = context;
     const struct move *asked = q->asked;
     const struct handover h = move_handover(asked);
+    bool claimed = handover_claimed(core, &h);
 
     if (strcmp(asked->target, cluster_my_id(core)) != 0) {
         q->answer = NULL;
         return;
     }
-    q->answer = handover_claimed(core, &h) ? "CLAIMED" : "ABORTED";
-    if (handover_claimed(core, &h))
+    q->answer = claimed ? "CLAIMED" : "ABORTED";
+    if (claimed)
         return;
     pthread_mutex_lock(&q->m->lock);
     for (struct move *v = q->m->list; v != NULL; v = v->next)

@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -27,14 +26,6 @@ enum {
     RETRY_MS = 200,
     UNHEARD_TIMEOUTS = 3, /* x node timeout: for the news of a claim */
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* Behind this nobody changes the slots: who holds one of them now began before the mark, and is waited for. */
 static void mark(struct depart *d)
@@ -206,7 +197,7 @@ static bool confirm(struct depart *d)
 enum err depart_hand_over(struct depart *d)
 {
     enum handover_verdict verdict = HANDOVER_CLAIMED;
-    uint64_t from = now_us();
+    int64_t from = clock_us(CLOCK_MONOTONIC);
     enum err e;
 
     mark(d);
@@ -229,6 +220,6 @@ enum err depart_hand_over(struct depart *d)
         d->marked = false;
     }
     unmark(d);
-    atomic_store(&d->v->pause_us, now_us() - from);
+    atomic_store(&d->v->pause_us, (uint64_t)(clock_us(CLOCK_MONOTONIC) - from));
     return verdict == HANDOVER_CLAIMED ? OK : e;
 }
