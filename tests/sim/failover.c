@@ -12,6 +12,7 @@
 #include "cluster/codec.h"
 #include "cluster/node.h"
 #include "data.h"
+#include "layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,6 @@ enum {
     NODES_MIN = 6,
     NODES_MAX_DRAWN = 12,
     EPOCHS_MAX = 4096,
-    BUS = 17000,
-    CLIENT = 7000,
     WARM_UP_MS = 2600, /* a master turns ok after two seconds */
 };
 
@@ -30,43 +29,18 @@ struct history {
     struct checker checker;
     struct data data;
     struct rng rng;
-    unsigned nodes, masters;
+    struct layout layout;
     msec_t node_timeout_ms;
-    char ids[SIM_NODES_MAX][CLUSTER_ID_SIZE + 1];
     uint16_t acks[EPOCHS_MAX]; /* votes given per epoch */
 };
 
 /* ---- The cluster at the beginning ---- */
 
-static slot_t boundary(const struct history *h, unsigned i)
-{
-    return (slot_t)((uint64_t)i * SLOTS / h->masters);
-}
-
-static int master_of(const struct history *h, unsigned i)
-{
-    return i < h->masters ? -1 : (int)(i % h->masters);
-}
-
 static void first_conf(void *context, unsigned node, struct buf *out)
 {
     const struct history *h = context;
-    char ip[CLUSTER_IP_SIZE];
-    unsigned port;
 
-    for (unsigned i = 0; i < h->nodes; i++) {
-        int master = master_of(h, i);
-
-        world_address(i, ip, &port);
-        buf_append_format(out, "%s %s:%u@%u,,shard-id=%s %s%s %s 0 0 %u connected", h->ids[i], ip, CLIENT, BUS,
-                          h->ids[master < 0 ? i : (unsigned)master], i == node ? "myself," : "",
-                          master < 0 ? "master" : "slave", master < 0 ? "-" : h->ids[master],
-                          master < 0 ? i + 1 : (unsigned)master + 1);
-        if (master < 0)
-            buf_append_format(out, " %u-%u", boundary(h, i), boundary(h, i + 1) - 1u);
-        buf_append_str(out, "\n");
-    }
-    buf_append_format(out, "vars currentEpoch %u lastVoteEpoch 0\n", h->masters);
+    layout_conf(&h->layout, node, out);
 }
 
 /* ---- What the world tells ---- */
@@ -148,7 +122,7 @@ static void command(struct history *h, unsigned node, enum cluster_command_type 
 
 static void operate(struct history *h)
 {
-    unsigned node = (unsigned)rng_below(&h->rng, h->nodes), other = (unsigned)rng_below(&h->rng, h->nodes);
+    unsigned node = (unsigned)rng_below(&h->rng, h->layout.nodes), other = (unsigned)rng_below(&h->rng, h->layout.nodes);
 
     if (world_node(h->world, node)->core == NULL)
         return;
@@ -168,7 +142,7 @@ static void operate(struct history *h)
         break;
     default:
         if (!is_up_master(h, node) && other != node)
-            command(h, node, CLUSTER_CMD_REPLICATE, h->ids[other]);
+            command(h, node, CLUSTER_CMD_REPLICATE, h->layout.ids[other]);
         break;
     }
 }
@@ -188,7 +162,7 @@ static void trouble(struct history *h, msec_t until, unsigned crash_one_in, unsi
     while (world_now(h->world) < until && !h->checker.failed) {
         run_until(h, world_now(h->world) + 100);
         if (rng_below(&h->rng, crash_one_in) == 0) {
-            unsigned node = (unsigned)rng_below(&h->rng, h->nodes);
+            unsigned node = (unsigned)rng_below(&h->rng, h->layout.nodes);
 
             world_crash_for(h->world, node, 1 + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 4));
         }
@@ -219,7 +193,7 @@ static msec_t agree(struct history *h)
 /* From the crash until another node serves the slots of the crashed one. */
 static msec_t measure(struct history *h)
 {
-    unsigned victim = (unsigned)rng_below(&h->rng, h->masters);
+    unsigned victim = (unsigned)rng_below(&h->rng, h->layout.masters);
     msec_t begin, limit;
 
     run_until(h, WARM_UP_MS + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 2));
@@ -230,10 +204,10 @@ static msec_t measure(struct history *h)
         world_run_until(h->world, world_now(h->world) + 1);
         if (world_now(h->world) % DATA_TURN_MS == 0)
             data_turn(&h->data);
-        for (unsigned i = h->masters; i < h->nodes; i++) {
+        for (unsigned i = h->layout.masters; i < h->layout.nodes; i++) {
             const struct cluster *core = world_node(h->world, i)->core;
 
-            if (core != NULL && core->ok && bit_get(core->myself->slots, boundary(h, victim)))
+            if (core != NULL && core->ok && bit_get(core->myself->slots, layout_boundary(&h->layout, victim)))
                 return world_now(h->world) - begin;
         }
     }
@@ -263,13 +237,13 @@ static void draw(struct history *h, const struct failover_options *o, struct rng
         .first_conf = first_conf,
         .verbose = o->verbose,
     };
-    h->masters = 3 + (unsigned)rng_below(rng, 2);
+    h->layout.masters = 3 + (unsigned)rng_below(rng, 2);
     if (rng_below(rng, 3) == 0)
         w->crash_per_million_actions = (unsigned)rng_below(rng, 500);
     if (o->nodes != 0)
         w->nodes = o->nodes;
     if (w->nodes > 24)
-        h->masters = w->nodes / 3;
+        h->layout.masters = w->nodes / 3;
     if (o->measure) {
         static const msec_t timeouts[] = {1000, 2000, 5000, 15000};
         unsigned replicas = o->replicas != 0 ? o->replicas : 1 + (unsigned)rng_below(rng, 2);
@@ -277,10 +251,11 @@ static void draw(struct history *h, const struct failover_options *o, struct rng
         w->node_timeout_ms = o->node_timeout_ms != 0 ? o->node_timeout_ms : timeouts[rng_below(rng, 4)];
         w->network = gentle();
         w->crash_per_million_actions = 0;
-        w->nodes = h->masters * (1 + replicas);
+        w->nodes = h->layout.masters * (1 + replicas);
         w->redis_nodes = w->nodes * o->redis_percent / 100;
     }
-    h->nodes = w->nodes;
+    h->layout.nodes = w->nodes;
+    h->layout.owners = h->layout.masters;
     h->node_timeout_ms = w->node_timeout_ms;
 }
 
@@ -292,12 +267,11 @@ static void set_up(struct history *h, const struct failover_options *o, struct r
 
     draw(h, o, rng, &w);
     rng_seed(&h->rng, rng_next(rng));
-    for (unsigned i = 0; i < h->nodes; i++)
-        rng_hex(&h->rng, h->ids[i], CLUSTER_ID_SIZE);
+    layout_name(&h->layout, &h->rng);
     checker_init(&h->checker);
     data_init(&h->data, &h->checker, rng_next(rng), h->node_timeout_ms, o->planted_bugs);
-    for (unsigned i = 0; i < h->nodes; i++)
-        data_place(&h->data, i, master_of(h, i));
+    for (unsigned i = 0; i < h->layout.nodes; i++)
+        data_place(&h->data, i, layout_master(&h->layout, i));
     h->world = world_new(&w, &observer, &h->checker.world);
 }
 
@@ -326,7 +300,7 @@ struct failover_result failover_history(const struct failover_options *o)
     }
     result.ok = !h->checker.failed;
     memcpy(result.text, h->checker.text, sizeof result.text);
-    result.nodes = h->nodes;
+    result.nodes = h->layout.nodes;
     result.votes = h->checker.votes;
     result.promotions = h->data.promotions;
     result.planned = h->data.planned;

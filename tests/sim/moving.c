@@ -6,12 +6,13 @@
 #include "base/check.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/node.h"
+#include "layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUS = 17000, CLIENT = 7000, WARM_UP_MS = 2600, SETTLE_MORE_MS = 15000 };
+enum { WARM_UP_MS = 2600, SETTLE_MORE_MS = 15000 };
 
 struct history {
     struct world *world;
@@ -19,42 +20,17 @@ struct history {
     struct stock stock;
     struct jobs jobs;
     struct rng rng;
-    unsigned nodes, masters, owners; /* the first masters, of which the first own the slots */
+    struct layout layout;
     msec_t node_timeout_ms;
-    char ids[SIM_NODES_MAX][CLUSTER_ID_SIZE + 1];
 };
 
 /* ---- The cluster at the beginning ---- */
 
-static slot_t boundary(const struct history *h, unsigned i)
-{
-    return (slot_t)((uint64_t)i * SLOTS / h->owners);
-}
-
-static int master_of(const struct history *h, unsigned i)
-{
-    return i < h->masters ? -1 : (int)(i % h->masters);
-}
-
 static void first_conf(void *context, unsigned node, struct buf *out)
 {
     const struct history *h = context;
-    char ip[CLUSTER_IP_SIZE];
-    unsigned port;
 
-    for (unsigned i = 0; i < h->nodes; i++) {
-        int master = master_of(h, i);
-
-        world_address(i, ip, &port);
-        buf_append_format(out, "%s %s:%u@%u,,shard-id=%s %s%s %s 0 0 %u connected", h->ids[i], ip, CLIENT, BUS,
-                          h->ids[master < 0 ? i : (unsigned)master], i == node ? "myself," : "",
-                          master < 0 ? "master" : "slave", master < 0 ? "-" : h->ids[master],
-                          master < 0 ? i + 1 : (unsigned)master + 1);
-        if (master < 0 && i < h->owners)
-            buf_append_format(out, " %u-%u", boundary(h, i), boundary(h, i + 1) - 1u);
-        buf_append_str(out, "\n");
-    }
-    buf_append_format(out, "vars currentEpoch %u lastVoteEpoch 0\n", h->masters);
+    layout_conf(&h->layout, node, out);
 }
 
 /* ---- What the world tells ---- */
@@ -129,7 +105,7 @@ static void run_until(struct history *h, msec_t until)
 static void trouble(struct history *h, msec_t until, unsigned crash_one_in, unsigned operate_one_in)
 {
     while (world_now(h->world) < until && !h->checker.failed) {
-        unsigned node = (unsigned)rng_below(&h->rng, h->nodes);
+        unsigned node = (unsigned)rng_below(&h->rng, h->layout.nodes);
 
         run_until(h, world_now(h->world) + 100);
         if (rng_below(&h->rng, crash_one_in) == 0)
@@ -184,12 +160,12 @@ static struct world_options draw(struct history *h, const struct moving_options 
         .verbose = o->verbose,
     };
 
-    h->masters = 3 + (unsigned)rng_below(rng, 3);
-    h->owners = h->masters - (h->masters > 3 && rng_below(rng, 2) != 0);
+    h->layout.masters = 3 + (unsigned)rng_below(rng, 3);
+    h->layout.owners = h->layout.masters - (h->layout.masters > 3 && rng_below(rng, 2) != 0);
     if (rng_below(rng, 3) == 0)
         w.crash_per_million_actions = (unsigned)rng_below(rng, 400);
-    w.nodes = o->nodes != 0 ? o->nodes : h->masters * 2 + (unsigned)rng_below(rng, 2);
-    h->nodes = w.nodes;
+    w.nodes = o->nodes != 0 ? o->nodes : h->layout.masters * 2 + (unsigned)rng_below(rng, 2);
+    h->layout.nodes = w.nodes;
     h->node_timeout_ms = w.node_timeout_ms;
     return w;
 }
@@ -207,13 +183,12 @@ struct moving_result moving_history(const struct moving_options *o)
     rng_seed(&rng, o->seed);
     w = draw(h, o, &rng);
     rng_seed(&h->rng, rng_next(&rng));
-    for (unsigned i = 0; i < h->nodes; i++)
-        rng_hex(&h->rng, h->ids[i], CLUSTER_ID_SIZE);
+    layout_name(&h->layout, &h->rng);
     checker_init(&h->checker);
     h->checker.claims_may_meet = true;
     stock_init(&h->stock, &h->checker, rng_next(&rng), o->planted_bugs);
-    for (unsigned i = 0; i < h->nodes; i++)
-        stock_place(&h->stock, i, master_of(h, i));
+    for (unsigned i = 0; i < h->layout.nodes; i++)
+        stock_place(&h->stock, i, layout_master(&h->layout, i));
     jobs_init(&h->jobs, &h->stock, rng_next(&rng), h->node_timeout_ms, o->planted_bugs);
     h->jobs.verbose = o->verbose;
     h->world = world_new(&w, &observer, &h->checker.world);
@@ -226,7 +201,7 @@ struct moving_result moving_history(const struct moving_options *o)
     }
     r.ok = !h->checker.failed;
     memcpy(r.text, h->checker.text, sizeof r.text);
-    r.nodes = h->nodes;
+    r.nodes = h->layout.nodes;
     r.begun = h->jobs.begun;
     r.claimed = h->jobs.claimed;
     r.taken_back = h->jobs.taken_back;
