@@ -57,6 +57,11 @@ static void reply_arity(struct cluster *c, const char *name)
     reply_error(c, "wrong number of arguments for 'cluster|%s' command", name);
 }
 
+static void reply_words(struct cluster *c, const char *name) /* a number of words that no form of the command has */
+{
+    reply_error(c, "unknown subcommand or wrong number of arguments for '%s'. Try CLUSTER HELP.", name);
+}
+
 static void reply_integer(struct cluster *c, int64_t value)
 {
     c->reply.type = CLUSTER_REPLY_INTEGER;
@@ -338,7 +343,7 @@ static void meet(struct cluster *c, struct words w)
     int64_t port, bus;
 
     if (w.count != 2 && w.count != 3) {
-        reply_arity(c, "meet");
+        reply_words(c, "MEET");
         return;
     }
     if (!num_parse_i64(w.at[1], &port)) {
@@ -391,7 +396,7 @@ static void reset(struct cluster *c, struct words w)
     char id[CLUSTER_ID_SIZE + 1] = "";
 
     if (w.count > 1) {
-        reply_error(c, "unknown subcommand or wrong number of arguments for 'RESET'. Try CLUSTER HELP.");
+        reply_words(c, "RESET");
         return;
     }
     if (w.count == 1 && !hard && !slice_is(w.at[0], "soft")) {
@@ -507,7 +512,9 @@ static void failover(struct cluster *c, struct words w)
     bool takeover = w.count == 1 && slice_is(w.at[0], "takeover");
     const struct node *me = c->myself;
 
-    if (w.count > 1 || (w.count == 1 && !force && !takeover))
+    if (w.count > 1)
+        reply_words(c, "FAILOVER");
+    else if (w.count == 1 && !force && !takeover)
         reply_error(c, "syntax error");
     else if (node_is_master(me))
         reply_error(c, "You should send CLUSTER FAILOVER to a replica");

@@ -123,17 +123,20 @@ static enum err load_elements(struct job *j, struct obj *o)
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
+static void reverse(struct job *j)
+{
+    for (size_t a = 0, b = j->count; a + 1 < b; a++) {
+        struct item item = j->items[a];
+
+        j->items[a] = j->items[--b];
+        j->items[b] = item;
+    }
+}
+
 static void cut(struct job *j)
 {
     uint64_t skip = j->skip < j->count ? j->skip : j->count;
 
-    if (j->options->descending && !j->sorted)
-        for (size_t a = 0, b = j->count; a + 1 < b; a++) {
-            struct item item = j->items[a];
-
-            j->items[a] = j->items[--b];
-            j->items[b] = item;
-        }
     j->begin = skip;
     if (j->count - skip > j->want)
         j->count = skip + j->want;
@@ -161,8 +164,11 @@ static enum err load(struct job *j, struct slice key)
     if (!j->sorted && o->type == OBJ_ZSET && o->form == OBJ_BIG)
         return load_scores_part(j, o);
     TRY(o->type == OBJ_LIST ? load_list(j, o) : load_elements(j, o));
-    if (!j->sorted)
-        cut(j);
+    if (j->sorted)
+        return OK;
+    if (options->descending && o->type == OBJ_ZSET) /* a set has no order that could be turned round */
+        reverse(j);
+    cut(j);
     return OK;
 }
 

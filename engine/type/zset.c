@@ -133,7 +133,7 @@ static enum err update_packed(struct txn *t, struct obj *o, struct slice member,
     } else {
         *change = conditions & ZSET_IF_PRESENT ? ZSET_REFUSED : ZSET_ADDED;
     }
-    *result = wanted;
+    *result = *change == ZSET_ADDED ? score : wanted;
     if (*change < ZSET_UPDATED)
         return OK;
     zset_packed_put(o, &place, member, wanted);
@@ -155,7 +155,7 @@ static enum err update_big(struct txn *t, struct obj *o, struct slice member, do
         TRY(decide_present(old, conditions, &wanted, change));
     else
         *change = conditions & ZSET_IF_PRESENT ? ZSET_REFUSED : ZSET_ADDED;
-    *result = wanted;
+    *result = *change == ZSET_ADDED ? score : wanted;
     if (*change < ZSET_UPDATED)
         return OK;
     txn_member_put(t, o, member, wanted, *change == ZSET_UPDATED ? &old : NULL);
@@ -190,7 +190,7 @@ void zset_log_score(struct txn *t, struct obj *o, struct slice member, double sc
 {
     char text[NUM_TEXT_MAX];
 
-    TXN_EFFECT(t, o, SLICE_LITERAL("ZADD"), obj_key(o), slice_of(text, num_format_double(text, score)), member);
+    TXN_EFFECT(t, o, SLICE_LITERAL("ZADD"), obj_key(o), slice_of(text, num_format_double(text, unsigned_zero(score))), member);
 }
 
 /* ---- Removing ---- */

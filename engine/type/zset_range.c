@@ -13,7 +13,7 @@ enum { SCORE_WORD_MAX = 400 };
 
 /* ---- Words ---- */
 
-/* What strtod reads, as in Redis: leading space, hex and overflow to infinity included, but not NaN. */
+/* What strtod reads up to the end or a zero byte, as in Redis: leading space, hex and overflow to infinity too, no NaN. */
 bool zset_range_parse_score(struct slice word, double *value, bool *exclusive)
 {
     char copy[SCORE_WORD_MAX], *end;
@@ -28,7 +28,7 @@ bool zset_range_parse_score(struct slice word, double *value, bool *exclusive)
         memcpy(copy, word.data, word.size);
     copy[word.size] = '\0';
     number = strtod(copy, &end);
-    if (*end != '\0' || end != copy + word.size || isnan(number))
+    if (*end != '\0' || isnan(number))
         return false;
     *value = number;
     return true;

@@ -274,12 +274,12 @@ static enum err hrandfield(struct call *c) /* HRANDFIELD key [count [WITHVALUES]
             return reply_syntax(c);
         if (c->argc == 4 && (count < -INT64_MAX / 2 || count > INT64_MAX / 2))
             return reply_error(c, "ERR value is out of range");
-        if (count < -ELEMENT_REPEATS_MAX)
-            return reply_error(c, "ERR value is out of range");
     }
     TRY(find(c, &o));
     if (o == NULL)
         return c->argc > 2 ? reply_array(c, 0) : reply_null(c);
+    if (count < -ELEMENT_REPEATS_MAX)
+        return reply_error(c, "ERR value is out of range");
     if (c->argc > 2)
         return random_many(c, o, count, c->argc == 4);
     TRY(element_random(c->txn, o, c->scratch, &name, &value));

@@ -3,6 +3,7 @@
  */
 #include "server/cmd/cmd_scan.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -29,20 +30,21 @@ struct page {
     struct buf expired;   /* size, bytes; size, bytes ... */
 };
 
-/* What strtoull reads, as in Redis: signs and leading zeros included. */
+/* What strtoull reads up to the end or a zero byte, as in Redis: signs, leading zeros and no digits at all included. */
 static bool cursor_parse(struct slice text, uint64_t *out)
 {
     char copy[CURSOR_TEXT_MAX], *end;
 
-    if (text.size == 0 || text.size >= sizeof copy)
+    if (text.size >= sizeof copy)
         return false;
-    if (text.data[0] == ' ' || (text.data[0] >= '\t' && text.data[0] <= '\r'))
-        return false;
-    memcpy(copy, text.data, text.size);
+    if (text.size > 0)
+        memcpy(copy, text.data, text.size);
     copy[text.size] = '\0';
+    if (isspace((unsigned char)copy[0]))
+        return false;
     errno = 0;
     *out = strtoull(copy, &end, 10);
-    return end == copy + text.size && errno != ERANGE;
+    return *end == '\0' && errno != ERANGE;
 }
 
 /* The options from word `first` on. */

@@ -171,14 +171,13 @@ static enum err srandmember(struct call *c) /* SRANDMEMBER key [count] */
 
     if (c->argc > 3)
         return reply_syntax(c);
-    if (c->argc == 3) {
+    if (c->argc == 3)
         TRY(arg_count(c, 2, &count));
-        if (count < -ELEMENT_REPEATS_MAX)
-            return reply_error(c, "ERR value is out of range");
-    }
     TRY(find(c, &o));
     if (o == NULL)
         return c->argc == 3 ? reply_array(c, 0) : reply_null(c);
+    if (count < -ELEMENT_REPEATS_MAX)
+        return reply_error(c, "ERR value is out of range");
     if (c->argc == 2) {
         TRY(element_random(c->txn, o, c->scratch, &name, &value));
         return reply_bulk(c, name);

@@ -285,6 +285,8 @@ START_TEST(meet__refuses_what_is_no_address)
     EXPECT(&l, {CLUSTER_CMD_MEET, "localhost 7000", "ERR Invalid node address specified: localhost:7000"},
            {CLUSTER_CMD_MEET, "10.0.0.1 x", "ERR Invalid base port specified: x"},
            {CLUSTER_CMD_MEET, "10.0.0.1 7000 y", "ERR Invalid bus port specified: y"},
+           {CLUSTER_CMD_MEET, "10.0.0.1 7000 9000 z",
+            "ERR unknown subcommand or wrong number of arguments for 'MEET'. Try CLUSTER HELP."},
            {CLUSTER_CMD_MEET, "10.0.0.1 0", "ERR Invalid node address specified: 10.0.0.1:0"},
            {CLUSTER_CMD_MEET, "10.0.0.1 60000", "ERR Invalid node address specified: 10.0.0.1:60000"},
            {CLUSTER_CMD_MEET, "::1 7000 9000", "OK"});
@@ -342,7 +344,9 @@ START_TEST(replicate_and_failover__say_why_not)
            {CLUSTER_CMD_REPLICATE, cluster_my_id(l.core), "ERR Can't replicate myself"},
            {CLUSTER_CMD_REPLICATE, A40, "ERR this node cannot replicate yet"},
            {CLUSTER_CMD_FAILOVER, "", "ERR You should send CLUSTER FAILOVER to a replica"},
-           {CLUSTER_CMD_FAILOVER, "now", "ERR syntax error"});
+           {CLUSTER_CMD_FAILOVER, "now", "ERR syntax error"},
+           {CLUSTER_CMD_FAILOVER, "force takeover",
+            "ERR unknown subcommand or wrong number of arguments for 'FAILOVER'. Try CLUSTER HELP."});
     lab_reply(&l, CLUSTER_CMD_ADDSLOTS, "1");
     EXPECT(&l, {CLUSTER_CMD_REPLICATE, A40, "ERR To set a master the node must be empty and without assigned slots."});
     ck_assert(node_is_master(l.core->myself));

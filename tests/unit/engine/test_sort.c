@@ -181,6 +181,17 @@ START_TEST(sort__an_unordered_set_is_sorted_when_it_must_be_the_same_everywhere)
 {
     set_of(K("s"), "c a b");
     ck_assert_str_eq(SORTED(K("s"), .has_by = true, .by = S("nosort"), .deterministic = true), "a b c");
+    ck_assert_str_eq(SORTED(K("s"), .has_by = true, .by = S("nosort"), .deterministic = true, .descending = true), "c b a");
+}
+END_TEST
+
+START_TEST(sort__a_set_has_no_order_that_descending_could_turn_round)
+{
+    char up[100];
+
+    set_of(K("s"), "c a b d");
+    snprintf(up, sizeof up, "%s", SORTED(K("s"), .has_by = true, .by = S("nosort")));
+    ck_assert_str_eq(SORTED(K("s"), .has_by = true, .by = S("nosort"), .descending = true), up);
 }
 END_TEST
 
@@ -266,6 +277,7 @@ int main(void)
     tcase_add_test(c, sort__by_other_keys_and_by_fields);
     tcase_add_test(c, sort__get_looks_up_strings_fields_and_the_element);
     tcase_add_test(c, sort__an_unordered_set_is_sorted_when_it_must_be_the_same_everywhere);
+    tcase_add_test(c, sort__a_set_has_no_order_that_descending_could_turn_round);
     tcase_add_test(c, sort__a_stored_result_replaces_the_target_and_is_logged_as_a_list);
     tcase_add_test(c, sort__a_big_list_comes_in_the_order_of_a_plain_sort);
     suite_add_tcase(s, c);
