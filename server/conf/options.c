@@ -193,7 +193,7 @@ const struct option option_table[] = {
     S("masterauth", NULL, 0, "", "password for the master"),
     S("masteruser", NULL, 0, "", "user for the master"),
     B("replica-serve-stale-data", "slave-serve-stale-data", 0, "yes", "answer while the master is away"),
-    B("replica-read-only", "slave-read-only", 0, "yes", "always: a replica's log is its master's"),
+    B("replica-read-only", "slave-read-only", 0, "yes", "no: only in a cluster, whose replicas redirect writers"),
     I("replica-priority", "slave-priority", 0, "100", 0, INT32_MAX, "priority in a failover"),
     B("replica-announced", "slave-announced", 0, "yes", "shown to Sentinel"),
     S("replica-announce-ip", "slave-announce-ip", 0, "", "address told to the master"),

@@ -44,23 +44,27 @@ static enum err settings_read(void *context, struct config *c)
     return OK;
 }
 
-/* Its log is its primary's stream, byte for byte: there is no place in it for writes of its own (docs/decisions/0053). */
+/*
+ * Its log is its primary's stream, byte for byte: there is no place in it for writes of its own (docs/decisions/0053). In a
+ * cluster a replica sends writers to their master, whatever this says.
+ */
 static enum err read_only(void *context, struct config *c)
 {
-    (void)context;
-    if (config_bool(c, "replica-read-only"))
+    const struct repl *r = context;
+
+    if (config_bool(c, "replica-read-only") || node_is_cluster(r->node))
         return OK;
     return err_set(ERR_INVALID, "a replica cannot be written to: its log is its master's, byte for byte");
 }
 
 /* From a file of Redis: the node starts, says so, and tells the truth when it is asked. */
-static void read_only_settle(struct config *c)
+static void read_only_settle(struct repl *r, struct config *c)
 {
     struct config_change yes = {.option = option_find(SLICE_LITERAL("replica-read-only")), .value = SLICE_LITERAL("yes"),
                                 .name = SLICE_LITERAL("replica-read-only")};
     size_t failed;
 
-    if (read_only(NULL, c) == OK)
+    if (read_only(r, c) == OK)
         return;
     log_event(LOG_WARNING, "replica-read-only no has no effect: %s", err_text());
     check(config_set(c, &yes, 1, true, &failed) == OK);
@@ -75,7 +79,7 @@ static void settings_open(struct repl *r)
     struct config *c = node_config(r->node);
 
     (void)settings_read(r, c);
-    read_only_settle(c);
+    read_only_settle(r, c);
     config_on_change(c, "replica-read-only", read_only, r);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         config_on_change(c, names[i], settings_read, r);

@@ -55,10 +55,18 @@ def _():
                 true(moved.startswith("-MOVED") and moved.endswith(f":{master.port}"), moved)
                 r.must("READONLY")
                 equal(r.must("GET", key), m.must("GET", key))
-                true(show(r.command("SET", key, "x")).startswith("-MOVED"), "a write")
-                equal(show(r.command("MULTI")), "+OK")
-                equal(show(r.command("GET", key)), "+QUEUED")
-                equal(len(r.must("EXEC")), 1)
+                for read_only in ("yes", "no"):
+                    r.must("CONFIG", "SET", "replica-read-only", read_only)
+                    equal(r.must("CONFIG", "GET", "replica-read-only")[1].decode(), read_only)
+                    true(show(r.command("SET", key, "x")).startswith("-MOVED"), "a write")
+                    equal(show(r.command("MULTI")), "+OK")
+                    equal(show(r.command("GET", key)), "+QUEUED")
+                    equal(len(r.must("EXEC")), 1)
+                    equal(show(r.command("MULTI")), "+OK")
+                    true(show(r.command("SET", key, "x")).startswith("-MOVED"), "a queued write")
+                    true(show(r.command("EXEC")).startswith("-EXECABORT"), "its transaction")
+                if not subject_is_redis():
+                    equal(show(r.command("FLUSHALL")), "-READONLY You can't write against a read only replica.")
                 r.must("READWRITE")
                 true(show(r.command("GET", key)).startswith("-MOVED"), "READWRITE")
 
@@ -152,6 +160,8 @@ def _():
         with first.connect() as m, forced.connect() as r:
             equal(show(m.command("CLUSTER", "FAILOVER")), "-ERR You should send CLUSTER FAILOVER to a replica")
             equal(show(r.command("CLUSTER", "FAILOVER", "now")), "-ERR syntax error")
+            equal(show(r.command("CLUSTER", "FAILOVER", "FORCE", "TAKEOVER")),
+                  "-ERR unknown subcommand or wrong number of arguments for 'FAILOVER'. Try CLUSTER HELP.")
         with taken.connect() as r:
             equal(show(r.command("CLUSTER", "FAILOVER", "TAKEOVER")), "+OK")
             wait_until(lambda: r.must("ROLE")[0] == b"master", 20, "it leads")
