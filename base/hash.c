@@ -98,3 +98,15 @@ uint64_t hash_sum(struct slice bytes)
 {
     return XXH3_64bits(bytes.data, bytes.size);
 }
+
+uint64_t hash_sum_two(struct slice first, struct slice second)
+{
+    XXH3_state_t state;
+
+    if (second.size == 0)
+        return hash_sum(first);
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, first.data, first.size);
+    XXH3_64bits_update(&state, second.data, second.size);
+    return XXH3_64bits_digest(&state);
+}

@@ -22,4 +22,7 @@ uint32_t hash_name(struct slice name);
 /* XXH3, 64 bit: checksum of log frames and files. On disk: never change. */
 uint64_t hash_sum(struct slice bytes);
 
+/* hash_sum of two runs of bytes as if the second stood behind the first. */
+uint64_t hash_sum_two(struct slice first, struct slice second);
+
 #endif

@@ -23,7 +23,7 @@ struct header { /* As drawn in frame.h; every field is naturally aligned. */
 
 _Static_assert(sizeof(struct header) == FRAME_HEADER_BYTES, "no padding");
 
-void frame_seal(uint8_t *frame, const struct frame_head *head, uint32_t effects, uint32_t text)
+void frame_seal(uint8_t *frame, const struct frame_head *head, uint32_t effects, uint32_t text, struct slice apart)
 {
     struct header h = {
         .magic = FRAME_MAGIC,
@@ -36,7 +36,7 @@ void frame_seal(uint8_t *frame, const struct frame_head *head, uint32_t effects,
     };
 
     memcpy(frame, &h, sizeof h);
-    h.sum = hash_sum(slice_of(frame + sizeof h.sum, frame_size(effects, text) - sizeof h.sum));
+    h.sum = hash_sum_two(slice_of(frame + sizeof h.sum, frame_size(effects, text) - apart.size - sizeof h.sum), apart);
     memcpy(frame, &h.sum, sizeof h.sum);
 }
 

@@ -63,9 +63,10 @@ static inline uint64_t frame_size(uint64_t effects, uint64_t text)
 
 /*
  * Encoding, in place: the caller has put the effects behind FRAME_HEADER_BYTES and the text behind them (journal_effect
- * is the table's record on a little-endian machine); this fills the header, sum last. text: its bytes.
+ * is the table's record on a little-endian machine); this fills the header, sum last. text: its bytes. apart: the end of
+ * the text, if that is not behind the rest but somewhere else; empty if not.
  */
-void frame_seal(uint8_t *frame, const struct frame_head *head, uint32_t effects, uint32_t text);
+void frame_seal(uint8_t *frame, const struct frame_head *head, uint32_t effects, uint32_t text, struct slice apart);
 
 /*
  * The size of the frame that begins at bytes, by its header alone: a claim, not yet proved by its sum.

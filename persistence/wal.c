@@ -5,8 +5,9 @@
  *   wal_write_to    pending -> file         (write_lock; one writer, all bytes)   written
  *   wal_sync_to     file -> stable storage  (sync_lock; one sync for all)         durable
  *
- * The text of a frame is copied into the pending buffer under the lock that also gives it its position, so bytes are in
- * position order from the beginning and a write or a sync covers a prefix: there are no holes to wait for.
+ * A frame enters the queue under the lock that also gives it its position, so bytes are in position order from the
+ * beginning and a write or a sync covers a prefix: there are no holes to wait for. Its text is copied under that lock,
+ * a large one before it (wal_queue.h).
  * A full segment is left at the next write; it stays on the list of unsynced ones until a sync has covered it, so that
  * no writer ever waits for a disk.
  */
@@ -98,12 +99,13 @@ static uint32_t unsynced_bytes(const struct wal *wal, lsn_t start)
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
-/* Under append_lock. select: the SELECT effect's text, or empty. */
+/* Under append_lock. select: the SELECT effect's text, or empty. large: a copy of the text, to be linked, or empty. */
 static void frame_add(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text,
-                      uint64_t stream, struct slice select, msec_t now_ms)
+                      struct buf *large, uint64_t stream, struct slice select, msec_t now_ms)
 {
-    size_t all = count + (select.size > 0), size = frame_size(all, text.size + select.size);
-    uint8_t *frame = buf_reserve(&wal->pending, size), *at = frame + FRAME_HEADER_BYTES;
+    size_t all = count + (select.size > 0), apart = large->size;
+    uint8_t *frame = wal_queue_add(&wal->pending, frame_size(all, text.size + select.size) - apart);
+    uint8_t *at = frame + FRAME_HEADER_BYTES;
     struct frame_head head = {.start = wal->position,
                               .history = wal->history_number,
                               .time_ms = now_ms,
@@ -126,9 +128,11 @@ static void frame_add(struct wal *wal, const struct journal_effect *effects, siz
         memcpy(at, select.data, select.size);
         at += select.size;
     }
-    memcpy(at, text.data, text.size);
-    frame_seal(frame, &head, (uint32_t)all, (uint32_t)(text.size + select.size));
-    wal->pending.size += size;
+    if (apart == 0)
+        memcpy(at, text.data, text.size);
+    frame_seal(frame, &head, (uint32_t)all, (uint32_t)(text.size + select.size), buf_slice(large));
+    if (apart > 0)
+        wal_queue_link(&wal->pending, large);
     wal->position += stream + select.size;
     wal->frames++;
 }
@@ -139,13 +143,16 @@ lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t c
     char select[SELECT_TEXT_MAX];
     uint64_t stream = effects_check(effects, count, text);
     size_t select_size = 0;
+    struct buf large = {0};
     lsn_t start;
 
+    if (text.size >= WAL_QUEUE_LARGE_BYTES)
+        buf_append_slice(&large, text);
     pthread_mutex_lock(&wal->append_lock);
     if (effects[0].db != wal->db && !wal->following && !is_lone_mark(effects, count))
         select_size = select_text(select, effects[0].db);
     start = wal->position + select_size;
-    frame_add(wal, effects, count, text, stream, slice_of(select, select_size), now_ms);
+    frame_add(wal, effects, count, text, &large, stream, slice_of(select, select_size), now_ms);
     atomic_store_explicit(&wal->tail, wal->position, memory_order_release);
     atomic_store_explicit(&wal->pending_bytes, wal->pending.size, memory_order_relaxed);
     pthread_mutex_unlock(&wal->append_lock);
@@ -252,7 +259,7 @@ static enum err segment_put(struct wal *wal, lsn_t end)
         TRY(wal_segment_begin(wal, current.end, wal->written_history, wal->written_db));
         current = current_segment(wal);
     }
-    TRY(wal->vfs->write_at(wal->vfs->context, current.handle, buf_slice(&wal->writing), current.bytes));
+    TRY(wal_queue_write(&wal->writing, wal->vfs, current.handle, current.bytes));
     pthread_mutex_lock(&wal->files_lock);
     last = &wal->segments[wal->segments_count - 1];
     last->bytes += wal->writing.size;
@@ -269,7 +276,7 @@ static enum err pending_write(struct wal *wal)
 {
     uint64_t history, begun_us = wal->vfs->monotonic_us(wal->vfs->context);
     wal_written_hook *hook;
-    struct buf swap;
+    struct wal_queue swap;
     uint16_t db;
     lsn_t end;
     enum err e;
@@ -298,9 +305,7 @@ static enum err pending_write(struct wal *wal)
     hook = atomic_load_explicit(&wal->written_hook, memory_order_acquire);
     if (hook != NULL)
         hook(wal->written_context);
-    if (wal->writing.capacity > BUFFER_KEPT_MAX)
-        buf_free(&wal->writing);
-    buf_clear(&wal->writing);
+    wal_queue_clear(&wal->writing, BUFFER_KEPT_MAX);
     return OK;
 }
 

@@ -110,7 +110,7 @@ static void list_replace(struct wal *wal, size_t old_count)
 static void positions_reset(struct wal *wal, const char *replid, lsn_t lsn, uint16_t db)
 {
     pthread_mutex_lock(&wal->append_lock);
-    buf_clear(&wal->pending);
+    wal_queue_clear(&wal->pending, 0);
     wal->position = lsn;
     wal->db = wal->written_db = db;
     wal->history_number = wal->written_history = history_number(replid);

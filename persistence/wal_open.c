@@ -424,8 +424,8 @@ static void wal_free(struct wal *wal)
         if (wal->segments[i].handle >= 0)
             wal->vfs->close(wal->vfs->context, wal->segments[i].handle);
     free(wal->segments);
-    buf_free(&wal->pending);
-    buf_free(&wal->writing);
+    wal_queue_free(&wal->pending);
+    wal_queue_free(&wal->writing);
     pthread_cond_destroy(&wal->wake);
     pthread_mutex_destroy(&wal->append_lock);
     pthread_mutex_destroy(&wal->files_lock);

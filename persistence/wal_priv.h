@@ -7,10 +7,10 @@
 #ifndef CAIRN_PERSISTENCE_WAL_PRIV_H
 #define CAIRN_PERSISTENCE_WAL_PRIV_H
 
-#include "base/buf.h"
 #include "persistence/segment.h"
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "persistence/wal_queue.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,7 +38,7 @@ struct wal {
 
     /* Under append_lock */
     _Alignas(64) pthread_mutex_t append_lock;
-    struct buf pending;      /* frames that are not written */
+    struct wal_queue pending; /* frames that are not written */
     lsn_t position;          /* behind the last of them */
     uint64_t history_number;
     uint16_t db;             /* selected in the stream, or SEGMENT_DB_NONE */
@@ -61,7 +61,7 @@ struct wal {
 
     /* Under write_lock */
     _Alignas(64) pthread_mutex_t write_lock;
-    struct buf writing;      /* the frames being written; empty in between */
+    struct wal_queue writing; /* the frames being written; empty in between */
     uint16_t written_db;     /* selected behind the last written frame */
     uint64_t written_history;
 

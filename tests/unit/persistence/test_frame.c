@@ -23,7 +23,7 @@ static size_t build(uint8_t *out)
 
     memcpy(out + FRAME_HEADER_BYTES, effects, sizeof effects);
     memcpy(out + FRAME_HEADER_BYTES + sizeof effects, text, strlen(text));
-    frame_seal(out, &head, 2, (uint32_t)strlen(text));
+    frame_seal(out, &head, 2, (uint32_t)strlen(text), (struct slice){0});
     return frame_size(2, strlen(text));
 }
 
@@ -104,15 +104,15 @@ START_TEST(frame__refuses_effects_that_do_not_add_up)
 
     build(bytes);
     bytes[FRAME_HEADER_BYTES] = 13;
-    frame_seal(bytes, &head, 2, 34);
+    frame_seal(bytes, &head, 2, 34, (struct slice){0});
     ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), ERR_CORRUPT);
     build(bytes);
     bytes[FRAME_HEADER_BYTES + 8] = 99; /* kind */
-    frame_seal(bytes, &head, 2, 34);
+    frame_seal(bytes, &head, 2, 34, (struct slice){0});
     ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), ERR_CORRUPT);
     build(bytes);
     bytes[FRAME_HEADER_BYTES + 5] = 0x40; /* slot 16639 */
-    frame_seal(bytes, &head, 2, 34);
+    frame_seal(bytes, &head, 2, 34, (struct slice){0});
     ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), ERR_CORRUPT);
 }
 END_TEST
@@ -134,7 +134,7 @@ START_TEST(frame__counts_no_local_effect_in_its_positions)
     memcpy(bytes + FRAME_HEADER_BYTES, effects, sizeof effects);
     memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects, stream, strlen(stream));
     memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects + strlen(stream), local, strlen(local));
-    frame_seal(bytes, &head, 2, (uint32_t)(strlen(stream) + strlen(local)));
+    frame_seal(bytes, &head, 2, (uint32_t)(strlen(stream) + strlen(local)), (struct slice){0});
     ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), OK);
     ck_assert_uint_eq(f.end, 1000 + strlen(stream));
     ck_assert(slice_equal(f.text, slice_str(stream)));
@@ -158,7 +158,7 @@ START_TEST(frame__of_local_effects_alone_is_refused)
 
     memcpy(bytes + FRAME_HEADER_BYTES, effects, sizeof effects);
     memcpy(bytes + FRAME_HEADER_BYTES + sizeof effects, "*0\r\n", 4);
-    frame_seal(bytes, &head, 1, 4);
+    frame_seal(bytes, &head, 1, 4, (struct slice){0});
     ck_assert_int_eq(frame_decode(slice_of(bytes, sizeof bytes), &f), ERR_CORRUPT);
 }
 END_TEST

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "persistence/segment.h"
+#include "persistence/wal_queue.h"
 
 START_TEST(wal__gives_back_what_was_appended_across_segments_and_starts)
 {
@@ -111,6 +112,31 @@ START_TEST(wal__keeps_frames_of_many_effects_together)
     open_log();
     reads_back(0);
     ck_assert_uint_eq(fake_count(disk, ".log"), 3);
+}
+END_TEST
+
+START_TEST(wal__keeps_large_texts_in_order_among_small_ones)
+{
+    static const size_t sizes[] = {1, WAL_QUEUE_LARGE_BYTES, 7, 5, WAL_QUEUE_LARGE_BYTES * 3, WAL_QUEUE_LARGE_BYTES, 2};
+
+    open_log();
+    help_select(&expected, 0);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 7; i++)
+            help_set(wal, 0, i, sizes[i], &expected); /* all of a round by one write */
+        help_select(&expected, 1);
+        help_set(wal, 1, 8, WAL_QUEUE_LARGE_BYTES, &expected);
+        help_select(&expected, 0);
+        help_set(wal, 0, 9, 1, &expected);
+        ck_assert_uint_gt(wal_pending_bytes(wal), WAL_QUEUE_LARGE_BYTES * 6);
+        ck_assert_int_eq(wal_write(wal), OK);
+        ck_assert_uint_eq(wal_pending_bytes(wal), 0);
+        reads_back(0);
+    }
+    close_log();
+    open_log();
+    ck_assert(found.lossless);
+    reads_back(0);
 }
 END_TEST
 
@@ -289,6 +315,7 @@ int main(void)
     tcase_add_test(tests, wal__lets_a_lone_ping_be_of_any_database);
     tcase_add_test(tests, wal__adds_nothing_to_a_stream_that_it_follows);
     tcase_add_test(tests, wal__keeps_frames_of_many_effects_together);
+    tcase_add_test(tests, wal__keeps_large_texts_in_order_among_small_ones);
     tcase_add_test(tests, wal_reader__begins_at_any_position);
     tcase_add_test(tests, wal_reader__follows_an_open_log);
     tcase_add_test(tests, wal__sealed_segments_read_the_same);
