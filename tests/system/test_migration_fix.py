@@ -170,7 +170,9 @@ SCENARIOS = [migrating_only, importing_only, both_open, some_keys_moved, some_ke
              migrating_forgotten, two_import, imports_from_the_wrong_node, two_owners, nobody_and_keys_on_one, nobody_and_keys_on_two,
              nobody_and_still_open, nobody_and_no_keys]
 
-MIXED = [some_keys_moved, some_keys_on_both_sides, target_told, importing_forgotten, nobody_and_keys_on_two]
+# Where the target has most keys redis-cli makes it the owner first, and a Redis that hears of that before the tool has moved the
+# rest drops its keys (docs/decisions/0046): so some_keys_on_both_sides only from Cairn.
+MIXED = [some_keys_moved, target_told, importing_forgotten, nobody_and_keys_on_two]
 
 # ---- Putting it right ----
 
@@ -233,7 +235,7 @@ def _():
     if subject_is_redis():
         return
     for binaries in ([REDIS, None, None], [None, REDIS, None]):
-        equal(broken_off(binaries, SCENARIOS if "CAIRN_ALL" in os.environ else MIXED), {}, binaries)
+        equal(broken_off(binaries, SCENARIOS if "CAIRN_ALL" in os.environ else MIXED + [some_keys_on_both_sides] * (binaries[0] is None)), {}, binaries)
 
 
 def values_differ(s):
