@@ -1,9 +1,10 @@
 /*
  * scan.c - walks over the keys of a slot or of all: memory laid over the store, in the order (slot, hash, key).
  *
- * A cursor is (slot << 32 | hash): stateless, valid after a restart. A page of one slot takes the store's rows from
- * that hash on, replaces those that memory knows better, adds those that only memory has, and ends behind a whole hash,
- * so that keys of equal hash are never parted. A complete slot needs no store.
+ * A cursor is the slot and the upper 17 bits of the hash: stateless, valid after a restart, and a positive int, which is
+ * what redis-cli --cluster import has room for. A page of one slot takes the store's rows from that hash on, replaces those
+ * that memory knows better, adds those that only memory has, and ends behind all hashes that a cursor does not tell apart.
+ * A complete slot needs no store.
  */
 #include "engine/set/set_priv.h"
 
@@ -13,6 +14,8 @@
 #include "engine/key/row.h"
 
 #include <stdlib.h>
+
+enum { CURSOR_HASH_BITS = 17, CURSOR_REST = (1 << (32 - CURSOR_HASH_BITS)) - 1 };
 
 struct page {
     struct obj **objects; /* borrowed from memory, or owned copies */
@@ -64,7 +67,8 @@ static enum err page_store(struct set *s, struct space *space, slot_t number, ui
 
         if ((e = row_parse(cursor_key(c), &row)) != OK || (e = record_decode(cursor_value(c), &r)) != OK)
             goto done;
-        if (p->count >= count && row.hash != p->last_hash) {
+        if (p->count >= count && row.hash > (p->last_hash | CURSOR_REST)) {
+            p->last_hash |= CURSOR_REST;
             p->whole = false;
             goto done;
         }
@@ -135,7 +139,7 @@ static void heap_add(uint32_t *heap, size_t count, uint32_t hash)
     heap[at] = hash;
 }
 
-/* The count-th smallest hash in memory from `from` on, UINT32_MAX if there are not more than that: where a page ends. One
+/* The count-th smallest hash in memory from `from` on, and those like it; UINT32_MAX if there are not more: where a page ends. One
  * walk over the cells, without sorting what is not given. */
 static uint32_t page_end(const struct table *t, uint32_t from, size_t count)
 {
@@ -168,7 +172,7 @@ static uint32_t page_end(const struct table *t, uint32_t from, size_t count)
         }
     }
     if (size == count && more)
-        last = heap[0];
+        last = heap[0] | CURSOR_REST;
     free(heap);
     return last;
 }
@@ -196,8 +200,8 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
                   void *context, uint64_t *next)
 {
     struct space *space = set_space(s, db);
-    uint64_t number = only < SLOTS ? only : cursor >> 32;
-    uint32_t from = (uint32_t)cursor;
+    uint64_t number = only < SLOTS ? only : cursor >> CURSOR_HASH_BITS;
+    uint32_t from = (uint32_t)(only < SLOTS ? cursor : cursor << (32 - CURSOR_HASH_BITS));
     size_t given = 0;
 
     *next = 0;
@@ -223,12 +227,12 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
         page_fini(&p);
         if (e != OK)
             return e;
-        if (!p.whole) {
-            *next = number << 32 | (p.last_hash + 1);
-            return OK;
-        }
         if (only < SLOTS)
             return OK;
+        if (!p.whole) {
+            *next = (number << CURSOR_HASH_BITS) + (p.last_hash >> (32 - CURSOR_HASH_BITS)) + 1;
+            return OK;
+        }
     }
     while (number < SLOTS) { /* an empty tail needs no further page */
         bool empty;
@@ -241,7 +245,7 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
         number++;
     }
     if (number < SLOTS)
-        *next = number << 32;
+        *next = number << CURSOR_HASH_BITS;
     return OK;
 }
 

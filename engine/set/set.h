@@ -44,7 +44,8 @@ uint64_t set_slot_keys(struct set *s, unsigned db, slot_t slot); /* exact, O(1):
 /*
  * One page of a scan. cursor: 0 starts; *next 0 is the end. Calls `each` for at least one key (unless the end is
  * reached) and about `count` of them; keys whose expiry has passed are left out. The object passed is the record
- * (type, form, count) and borrowed for the call; its value may be absent. slot: SLOTS for all, else only this one.
+ * (type, form, count) and borrowed for the call; its value may be absent. slot: SLOTS for all; else
+ * one page of this one, cursor is the hash to begin at, *next 0. Cursors are below 2^31: redis-cli's import keeps them in an int.
  */
 typedef void set_each(void *context, const struct obj *o);
 enum err set_scan(struct set *s, unsigned db, unsigned slot, uint64_t cursor, size_t count, msec_t now_ms,
