@@ -167,6 +167,25 @@ bool cluster_slot_dropping(const struct cluster *c, slot_t slot)
     return bit_get(c->dropping, slot);
 }
 
+bool cluster_slots_in_between(const struct cluster *c, uint8_t bits[SLOTS / 8])
+{
+    bool any = false;
+
+    memset(bits, 0, SLOTS / 8);
+    if (c->arriving_count + c->dropping_count == 0)
+        return false;
+    for (unsigned s = 0; s < SLOTS; s++) {
+        const struct node *owner = c->owner[s];
+
+        if ((bit_get(c->arriving, s) || bit_get(c->dropping, s)) && owner != c->myself &&
+            (owner == NULL || owner != c->myself->master)) {
+            bit_set(bits, s);
+            any = true;
+        }
+    }
+    return any;
+}
+
 bool cluster_slot_arriving(const struct cluster *c, slot_t slot)
 {
     return bit_get(c->arriving, slot);

@@ -294,6 +294,8 @@ msec_t cluster_writes_until(const struct cluster *c);
 
 /* Keys of an earlier ownership are still being dropped: nothing may be imported into the slot. */
 bool cluster_slot_dropping(const struct cluster *c, slot_t slot);
+/* Sets the bits of all slots that another shard owns and whose keys arrive here or are being dropped; false: there are none. */
+bool cluster_slots_in_between(const struct cluster *c, uint8_t bits[SLOTS / 8]);
 
 /* An atomic migration brings keys of the slot. */
 bool cluster_slot_arriving(const struct cluster *c, slot_t slot);

@@ -45,18 +45,12 @@ struct touched *touch(struct txn *t, struct obj *o)
 
 static void count(struct txn *t, struct touched *entry, int keys, int expires)
 {
-    struct slot *slot = &entry->space->slots[entry->slot];
-
     entry->keys = (int8_t)(entry->keys + keys);
     entry->expires = (int8_t)(entry->expires + expires);
     if (t->options.replay) /* there the log's own deltas count: set_replay_count */
         return;
-    slot->keys += (uint64_t)(int64_t)keys;
-    slot->expires += (uint64_t)(int64_t)expires;
-    if (keys != 0)
-        atomic_fetch_add_explicit(&entry->space->keys, (uint64_t)(int64_t)keys, memory_order_relaxed);
-    if (expires != 0)
-        atomic_fetch_add_explicit(&entry->space->expires, (uint64_t)(int64_t)expires, memory_order_relaxed);
+    if (keys != 0 || expires != 0)
+        set_count(t->set, entry->space, entry->slot, keys, expires);
 }
 
 void txn_changed(struct txn *t, struct obj *o)

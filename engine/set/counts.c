@@ -12,6 +12,68 @@
 
 enum { COUNT_ROW_BYTES = 24 };
 
+/* ---- What is shown ---- */
+
+static void hide(struct space *space, const struct slot *slot, bool hide)
+{
+    atomic_fetch_add(&space->hidden_keys, hide ? slot->keys : -slot->keys);
+    atomic_fetch_add(&space->hidden_expires, hide ? slot->expires : -slot->expires);
+}
+
+void set_hide(struct set *s, slot_t number, bool hidden)
+{
+    pthread_mutex_lock(&s->locks[number]);
+    if (atomic_load(&s->hidden[number]) != hidden) {
+        atomic_store(&s->hidden[number], hidden);
+        atomic_fetch_add(&s->hidden_count, hidden ? 1u : -1u);
+        for (unsigned db = 0; db < s->databases; db++) {
+            struct space *space = set_space(s, db);
+
+            if (space != NULL)
+                hide(space, &space->slots[number], hidden);
+        }
+    }
+    pthread_mutex_unlock(&s->locks[number]);
+}
+
+void set_count(struct set *s, struct space *space, slot_t number, int64_t keys, int64_t expires)
+{
+    struct slot *slot = &space->slots[number];
+
+    slot->keys += (uint64_t)keys;
+    slot->expires += (uint64_t)expires;
+    atomic_fetch_add_explicit(&space->keys, (uint64_t)keys, memory_order_relaxed);
+    if (expires != 0)
+        atomic_fetch_add_explicit(&space->expires, (uint64_t)expires, memory_order_relaxed);
+    if (atomic_load_explicit(&s->hidden_count, memory_order_relaxed) > 0 &&
+        atomic_load_explicit(&s->hidden[number], memory_order_relaxed)) {
+        atomic_fetch_add(&space->hidden_keys, (uint64_t)keys);
+        atomic_fetch_add(&space->hidden_expires, (uint64_t)expires);
+    }
+}
+
+/* Two counters that change one after the other. */
+static uint64_t shown(uint64_t all, uint64_t hidden)
+{
+    return hidden < all ? all - hidden : 0;
+}
+
+uint64_t set_keys_shown(struct set *s, unsigned db)
+{
+    struct space *space = db < s->databases ? set_space(s, db) : NULL;
+
+    return space != NULL ? shown(atomic_load(&space->keys), atomic_load(&space->hidden_keys)) : 0;
+}
+
+uint64_t set_expires_shown(struct set *s, unsigned db)
+{
+    struct space *space = db < s->databases ? set_space(s, db) : NULL;
+
+    return space != NULL ? shown(atomic_load(&space->expires), atomic_load(&space->hidden_expires)) : 0;
+}
+
+/* ---- Rows ---- */
+
 void counts_row(struct buf *key, slot_t slot)
 {
     row_node(key, "count", slot);
@@ -61,6 +123,10 @@ enum err counts_load(struct set *s, unsigned db)
             slot->cold_expire_ms = 0;
         atomic_fetch_add(&space->keys, slot->keys);
         atomic_fetch_add(&space->expires, slot->expires);
+        pthread_mutex_lock(&s->locks[number]);
+        if (atomic_load(&s->hidden[number]))
+            hide(space, slot, true);
+        pthread_mutex_unlock(&s->locks[number]);
     }
     e = cursor_end(c);
 done:
@@ -77,15 +143,12 @@ void set_replay_count(struct set *s, unsigned db, slot_t number, lsn_t lsn, int6
 
     pthread_mutex_lock(&s->locks[number]);
     if (lsn > slot->counts_at) {
-        slot->keys += (uint64_t)keys;
-        slot->expires += (uint64_t)expires;
+        set_count(s, space, number, keys, expires);
         if (expires > 0)
             slot->cold_expire_ms = 0;
         if (slot->counts_since == 0)
             slot->counts_since = lsn;
         slot->counts_at = lsn;
-        atomic_fetch_add(&space->keys, (uint64_t)keys);
-        atomic_fetch_add(&space->expires, (uint64_t)expires);
     }
     pthread_mutex_unlock(&s->locks[number]);
 }

@@ -93,6 +93,8 @@ void set_forget_all(struct set *s, struct space *space, lsn_t at)
     }
     atomic_store(&space->keys, 0);
     atomic_store(&space->expires, 0);
+    atomic_store(&space->hidden_keys, 0);
+    atomic_store(&space->hidden_expires, 0);
 }
 
 static enum err flush_space(struct set *s, struct space *space, lsn_t lsn)

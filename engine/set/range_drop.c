@@ -93,12 +93,9 @@ static void count_frame(struct drop *d, const struct script_frame *f, lsn_t end)
 {
     struct slot *slot = &d->space->slots[f->slot];
 
-    slot->keys += (uint64_t)f->keys;
-    slot->expires += (uint64_t)f->expires;
     if (slot->counts_since == 0)
         slot->counts_since = end;
-    atomic_fetch_add(&d->space->keys, (uint64_t)f->keys);
-    atomic_fetch_add(&d->space->expires, (uint64_t)f->expires);
+    set_count(d->set, d->space, f->slot, f->keys, f->expires);
     d->keys += (uint64_t)-f->keys;
 }
 

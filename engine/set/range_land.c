@@ -148,12 +148,9 @@ static void append_frame(struct set *s, struct space *space, struct landing *l, 
 
     l->bases[i] = script_append(&l->words, i, s->journal);
     *end = l->bases[i] + (f->text_end - f->text_at);
-    slot->keys += (uint64_t)f->keys;
-    slot->expires += (uint64_t)f->expires;
     if (slot->counts_since == 0)
         slot->counts_since = *end;
-    atomic_fetch_add(&space->keys, (uint64_t)f->keys);
-    atomic_fetch_add(&space->expires, (uint64_t)f->expires);
+    set_count(s, space, f->slot, f->keys, f->expires);
 }
 
 /* Appends slot by slot; *frames: how many, if it is forbidden meanwhile. */

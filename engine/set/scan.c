@@ -213,7 +213,7 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
         enum err e = OK;
 
         pthread_mutex_lock(&s->locks[number]);
-        if (slot->keys == 0)
+        if (slot->keys == 0 || (only >= SLOTS && atomic_load(&s->hidden[number])))
             p.whole = true;
         else
             e = page_read(s, space, (slot_t)number, from, count - given, &p);
@@ -238,7 +238,7 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
         bool empty;
 
         pthread_mutex_lock(&s->locks[number]);
-        empty = space->slots[number].keys == 0;
+        empty = space->slots[number].keys == 0 || atomic_load(&s->hidden[number]);
         pthread_mutex_unlock(&s->locks[number]);
         if (!empty)
             break;
@@ -266,7 +266,7 @@ static void take_key(void *context, const struct obj *o)
 enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t random, struct buf *key)
 {
     struct space *space = set_space(s, db);
-    uint64_t keys = set_keys(s, db);
+    uint64_t keys = set_keys_shown(s, db);
     struct taken taken = {key, false};
 
     enum { TRIES = 100 }; /* many keys may have expired without being removed yet */
@@ -276,7 +276,7 @@ enum err set_random_key(struct set *s, unsigned db, msec_t now_ms, uint64_t rand
         unsigned number = 0;
 
         for (; number < SLOTS; number++) {
-            uint64_t here = set_slot_keys(s, db, (slot_t)number);
+            uint64_t here = atomic_load(&s->hidden[number]) ? 0 : set_slot_keys(s, db, (slot_t)number);
 
             if (rank < here)
                 break;

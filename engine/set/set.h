@@ -36,15 +36,24 @@ enum err set_start(struct set *s) WARN_UNUSED;
 
 /* ---- Keyspace ---- */
 
-uint64_t set_keys(struct set *s, unsigned db);            /* exact, O(1): DBSIZE */
+uint64_t set_keys(struct set *s, unsigned db);            /* exact, O(1), hidden ones too */
 uint64_t set_expires(struct set *s, unsigned db);
 msec_t set_average_ttl(struct set *s, unsigned db); /* of keys with an expiry, from samples in memory; 0: unknown */
 uint64_t set_slot_keys(struct set *s, unsigned db, slot_t slot); /* exact, O(1): COUNTKEYSINSLOT */
 
 /*
+ * The keys of a hidden slot are there for who names them or the slot, but not for who walks over all slots: set_scan of all,
+ * set_random_key, the two figures below. For slots that arrive or are being dropped while another node has them. Any
+ * thread, with no slot locked.
+ */
+void set_hide(struct set *s, slot_t slot, bool hide);
+uint64_t set_keys_shown(struct set *s, unsigned db); /* exact, O(1): DBSIZE */
+uint64_t set_expires_shown(struct set *s, unsigned db);
+
+/*
  * One page of a scan. cursor: 0 starts; *next 0 is the end. Calls `each` for at least one key (unless the end is
  * reached) and about `count` of them; keys whose expiry has passed are left out. The object passed is the record
- * (type, form, count) and borrowed for the call; its value may be absent. slot: SLOTS for all; else
+ * (type, form, count) and borrowed for the call; its value may be absent. slot: SLOTS for all that are not hidden; else
  * one page of this one, cursor is the hash to begin at, *next 0. Cursors are below 2^31: redis-cli's import keeps them in an int.
  */
 typedef void set_each(void *context, const struct obj *o);

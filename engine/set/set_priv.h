@@ -63,6 +63,7 @@ struct slot { /* Under the slot's lock */
 struct space { /* One logical database */
     struct slot slots[SLOTS];
     atomic_uint_fast64_t keys, expires;
+    atomic_uint_fast64_t hidden_keys, hidden_expires; /* of them, in slots that are hidden: set_hide */
     atomic_uint uid; /* of its family in the store */
     lsn_t floor;     /* last written for this family; under pass */
     _Atomic msec_t average_ttl_ms; /* of keys with an expiry; what the keeper saw; 0: nothing yet */
@@ -109,6 +110,8 @@ struct set {
     _Atomic msec_t expire_hold_ms; /* no expiry before it */
     atomic_bool still[SLOTS];      /* no key of the slot goes because of its time: set_still */
     atomic_uint still_count;
+    atomic_bool hidden[SLOTS];     /* its keys are not listed: set_hide. Changed with the slot locked */
+    atomic_uint hidden_count;
 
     pthread_rwlock_t gate;
 
@@ -315,6 +318,8 @@ void record_of(const struct obj *o, struct buf *out);
 enum err counts_load(struct set *s, unsigned db);
 void counts_row(struct buf *key, slot_t slot);
 void counts_encode(struct buf *out, const struct slot *slot, lsn_t at);
+/* With the slot locked: so many more keys and expiries, in all figures. */
+void set_count(struct set *s, struct space *space, slot_t number, int64_t keys, int64_t expires);
 
 /* view.c: drains until little is dirty, while commands go on; the journal is then synced through what was there */
 enum err set_drain_most(struct set *s);

@@ -19,7 +19,7 @@ enum { KEYS_PAGE = 1000 };
 
 static enum err dbsize(struct call *c) /* DBSIZE */
 {
-    return reply_int(c, (int64_t)set_keys(node_set(c->node), session_db(c->session)));
+    return reply_int(c, (int64_t)set_keys_shown(node_set(c->node), session_db(c->session)));
 }
 
 /* ---- KEYS ---- */

@@ -64,6 +64,8 @@ struct cluster_service {
     struct cluster *core;    /* Under lock */
     struct buf unsaved;      /* Under lock: nodes.conf that may wait; empty: nothing waits */
     bool saves_next;         /* Under lock: this step ends with a save, a note is not needed */
+    bool hides;              /* Under lock: a bit of hidden is set */
+    uint8_t hidden[SLOTS / 8]; /* Under lock: slots whose keys are not listed, as another shard's */
     bool held;               /* Under lock: the hold on writes is complete, the log's end is final */
 };
 
@@ -103,12 +105,28 @@ static void note(struct cluster_service *s, struct slice text)
     }
 }
 
+/* Keys that arrive or are being dropped are the other side's in DBSIZE, KEYS, SCAN and RANDOMKEY. */
+static void hide(struct cluster_service *s)
+{
+    uint8_t bits[SLOTS / 8];
+    bool any = cluster_slots_in_between(s->core, bits);
+
+    if (!any && !s->hides)
+        return;
+    for (unsigned slot = 0; slot < SLOTS; slot++)
+        if ((bits[slot / 8] ^ s->hidden[slot / 8]) >> slot % 8 & 1)
+            set_hide(node_set(s->node), (slot_t)slot, bits[slot / 8] >> slot % 8 & 1);
+    memcpy(s->hidden, bits, sizeof bits);
+    s->hides = any;
+}
+
 static void publish(struct cluster_service *s)
 {
     struct cluster_map *map = malloc(sizeof *map);
 
     check(map != NULL);
     cluster_map(s->core, map);
+    hide(s);
     map_publish(s->board, map);
 }
 
@@ -133,6 +151,7 @@ static void obey(struct cluster_service *s, const struct cluster_action *a)
             save(s, a->bytes);
         else
             note(s, a->bytes);
+        hide(s);
         break;
     case CLUSTER_STATE:
     case CLUSTER_MAP:

@@ -149,11 +149,11 @@ void info_cluster(struct node *n, struct buf *out)
 void info_keyspace(struct node *n, struct buf *out)
 {
     for (unsigned db = 0; db < node_databases(n); db++) {
-        uint64_t keys = set_keys(node_set(n), db);
+        uint64_t keys = set_keys_shown(node_set(n), db);
 
         if (keys > 0)
             LINE(out, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld", db, (unsigned long long)keys,
-                 (unsigned long long)set_expires(node_set(n), db), (long long)set_average_ttl(node_set(n), db));
+                 (unsigned long long)set_expires_shown(node_set(n), db), (long long)set_average_ttl(node_set(n), db));
     }
 }
 

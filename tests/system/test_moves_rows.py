@@ -4,8 +4,9 @@ import os
 from redis.crc import key_slot
 
 from harness.cluster import Cluster
-from harness.moving import (as_text, dropped, fill, finished, move, moves, replica_of, replicas_ready, same, start, state,
+from harness.moving import (as_text, dropped, fill, finished, move, moves, replica_of, replicas_ready, same, start, state, text,
                             whole)
+from harness.moving_load import step
 from harness.runner import equal, test, true
 from harness.server import wait_until
 
@@ -29,8 +30,21 @@ def many(connection, slot, count, size):
     return count
 
 
-def digest(node):
+def shown(node):
+    """How many keys the node lists, in every way that it has."""
     with node.connect() as x:
+        cursor, scanned = None, 0
+        while cursor != b"0":
+            cursor, names = x.must("SCAN", cursor or 0, "COUNT", 1000)
+            scanned += len(names)
+        told = node.info("keyspace").get("db0", "keys=0").split(",")[0]
+        sizes = {x.must("DBSIZE"), len(x.must("KEYS", "*")), int(told.split("=")[1]), scanned}
+        true((x.must("RANDOMKEY") is None) == (sizes == {0}), "RANDOMKEY")
+    return sizes
+
+
+def digest(node):
+    with node.connect(timeout=180) as x:
         return x.must("DEBUG", "DIGEST")
 
 
@@ -86,3 +100,39 @@ def _():
         dropped(c, b, (0, 100))
         same(before, whole(c), expiry_tolerance_ms=0)
         move(c, a, b, (0, 100))
+
+
+@test("DBSIZE, KEYS, SCAN, RANDOMKEY and INFO list a key on one side of a move only, on masters and replicas")
+def _():
+    with Cluster(6, replicas=1, enable_debug_command="yes") as c:
+        replicas_ready(c, 3)
+        fill(c, 1000)
+        a, b = c.nodes[:2]
+        theirs, ours = replica_of(c, b), replica_of(c, a)
+        wait_until(lambda: shown(theirs) == shown(b) and shown(ours) == shown(a), 60, "the replicas have all keys")
+        (left,), (right,) = shown(a), shown(b)
+        with a.connect() as x:
+            moving = sum(x.must("CLUSTER", "COUNTKEYSINSLOT", s) for s in range(5001))
+        for node in (a, b):
+            step(node, 1500)
+        for give_up in (True, False):
+            start(c, a, b, (0, 5000))
+            wait_until(lambda: state(a) == "streaming", 60, "the keys are there")
+            with b.connect() as x:
+                arrived = sum(x.must("CLUSTER", "COUNTKEYSINSLOT", s) for s in range(5001))
+            equal(arrived, moving, "they have all come")
+            equal((shown(a), shown(b)), ({left}, {right}))
+            equal(shown(theirs), {right})
+            if give_up:
+                equal(text(a, "CLUSTER", "CANCELSLOTMIGRATIONS"), "OK")
+                wait_until(lambda: state(b) == "failed", 60, "it is given up")
+                equal((shown(a), shown(b), shown(theirs)), ({left}, {right}, {right}))
+                dropped(c, b, (0, 5000))
+        for node in (a, b):
+            step(node, 0)
+        equal(finished(a)["state"], "success")
+        wait_until(lambda: c.owner(0) is b and c.agree(), 60, "all know the new owner")
+        equal((shown(a), shown(b)), ({left - moving}, {right + moving}))
+        dropped(c, a, (0, 5000))
+        equal((shown(a), shown(b)), ({left - moving}, {right + moving}))
+        wait_until(lambda: (shown(ours), shown(theirs)) == (shown(a), shown(b)), 60, "and the replicas")

@@ -293,6 +293,7 @@ static void arrival(struct lab *l, enum cluster_event_type type, slot_t slot)
 START_TEST(arrival__is_durable_and_ends_with_the_claim)
 {
     struct lab l;
+    uint8_t bits[SLOTS / 8];
 
     lab_open(&l);
     lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
@@ -301,12 +302,15 @@ START_TEST(arrival__is_durable_and_ends_with_the_claim)
     ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
     ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " arrivingSlots 350\n", 19));
     ck_assert(cluster_slot_arriving(l.core, 350));
+    ck_assert(cluster_slots_in_between(l.core, bits));
+    ck_assert_uint_eq(bits[350 / 8], 1 << 350 % 8);
     ck_assert_ptr_nonnull(strstr(lab_reply(&l, CLUSTER_CMD_SETSLOT, "350 importing " A40), "ERR Slot 350 is arriving"));
     l.keys[350] = 7;
     arrival(&l, CLUSTER_EVENT_CLAIM, 350);
     ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
     ck_assert_ptr_null(memmem(l.persisted.data, l.persisted.size, "arrivingSlots", 13));
     ck_assert(!cluster_slot_arriving(l.core, 350));
+    ck_assert(!cluster_slots_in_between(l.core, bits));
     ck_assert_ptr_eq(l.core->owner[350], l.core->myself);
     arrival(&l, CLUSTER_EVENT_ABANDONED, 350); /* too late: it is ours */
     ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
@@ -317,6 +321,7 @@ END_TEST
 START_TEST(arrival__given_up_drops_what_came)
 {
     struct lab l;
+    uint8_t bits[SLOTS / 8];
     slot_t slot = 350;
 
     lab_open(&l);
@@ -327,6 +332,7 @@ START_TEST(arrival__given_up_drops_what_came)
     arrival(&l, CLUSTER_EVENT_ABANDONED, 350);
     ck_assert_uint_eq(lab_action(&l, CLUSTER_SLOT_LOST, 0)->slot, 350);
     ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " droppingSlots 350\n", 19));
+    ck_assert(cluster_slots_in_between(l.core, bits));
     l.keys[350] = 0;
     lab_step(&l, &(struct cluster_event){.type = CLUSTER_EVENT_DROPPED, .slots = &slot, .slot_count = 1});
     arrival(&l, CLUSTER_EVENT_ARRIVING, 350);

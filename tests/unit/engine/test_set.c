@@ -337,6 +337,48 @@ START_TEST(set__scan_does_not_part_keys_that_a_cursor_does_not_tell_apart)
 }
 END_TEST
 
+START_TEST(set__hidden_slots_are_counted_and_walked_only_by_who_names_them)
+{
+    slot_t slot = hash_slot(SLICE_LITERAL("{t}"));
+    static int seen[10];
+    struct buf key = {0};
+    uint64_t next;
+    lsn_t end;
+
+    memset(seen, 0, sizeof seen);
+    put("{t}1", "v");
+    put("k5", "v");
+    set_hide(h->set, slot, true);
+    set_hide(h->set, slot, true);
+    put("{t}2", "v");
+    put("{t}3", "v");
+    delete("{t}1");
+    ck_assert_uint_eq(set_keys(h->set, 0), 3);
+    ck_assert_uint_eq(set_keys_shown(h->set, 0), 1);
+    ck_assert_uint_eq(set_slot_keys(h->set, 0, slot), 2);
+    ck_assert(set_scan(h->set, 0, SLOTS, 0, 100, h->now_ms, collect, seen, &next) == OK);
+    ck_assert_uint_eq(next, 0);
+    ck_assert_int_eq(seen[5], 1);
+    ck_assert(set_scan(h->set, 0, slot, 0, 100, h->now_ms, collect_tagged, seen, &next) == OK);
+    ck_assert_int_eq(seen[2], 1);
+    ck_assert_int_eq(seen[3], 1);
+    for (uint64_t random = 0; random < 50; random++) {
+        ck_assert(set_random_key(h->set, 0, h->now_ms, random * 77777777777u, &key) == OK);
+        ck_assert(slice_equal(buf_slice(&key), SLICE_LITERAL("k5")));
+    }
+    buf_free(&key);
+    ck_assert(is("{t}2", "v"));
+    set_hide(h->set, slot, false);
+    ck_assert_uint_eq(set_keys_shown(h->set, 0), 3);
+    set_hide(h->set, slot, true);
+    ck_assert(set_flush_db(h->set, 0, &end) == OK);
+    put("{t}4", "v");
+    ck_assert_uint_eq(set_keys_shown(h->set, 0), 0);
+    set_hide(h->set, slot, false);
+    ck_assert_uint_eq(set_keys_shown(h->set, 0), 1);
+}
+END_TEST
+
 START_TEST(set__random_operations_agree_with_a_model_under_a_tiny_budget)
 {
     enum { KEYS = 300, STEPS = 6000 };
@@ -425,6 +467,7 @@ int main(void)
     tcase_add_test(tc, set__a_database_is_made_only_when_the_log_before_it_is_durable);
     tcase_add_test(tc, set__scan_gives_every_key_once_wherever_it_is);
     tcase_add_test(tc, set__scan_does_not_part_keys_that_a_cursor_does_not_tell_apart);
+    tcase_add_test(tc, set__hidden_slots_are_counted_and_walked_only_by_who_names_them);
     tcase_add_test(tc, set__random_operations_agree_with_a_model_under_a_tiny_budget);
     tcase_add_test(tc, row__sortable_doubles_keep_their_order);
     tcase_add_test(tc, record__damaged_bytes_are_refused_and_whole_ones_come_back);
