@@ -180,12 +180,9 @@ bool moves_stopping(struct moves *m)
 
 void move_step_delay(struct move *v)
 {
-    msec_t left = atomic_load(&v->moves->delay_ms);
-
-    while (left > 0 && !moves_stopping(v->moves) && !atomic_load(&v->cancelled)) {
+    for (msec_t waited = 0; waited < atomic_load(&v->moves->delay_ms) && !moves_stopping(v->moves) && !atomic_load(&v->cancelled);
+         waited += 10)
         clock_nap_ms(10);
-        left -= 10;
-    }
 }
 
 void moves_set_delay(struct moves *m, msec_t delay_ms)

@@ -53,7 +53,7 @@ bool moves_has_slot(struct moves *m, slot_t slot);
 /* FLUSHALL, FLUSHDB ran here. */
 void moves_note_flush(struct moves *m);
 
-/* For tests: how long each step of a job takes at least, ms (DEBUG SLOT-MIGRATION-DELAY). */
+/* For tests: how long each step of a job takes at least, ms; the present one too (DEBUG SLOT-MIGRATION-DELAY). */
 void moves_set_delay(struct moves *m, msec_t delay_ms);
 
 #endif
