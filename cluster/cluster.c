@@ -11,6 +11,7 @@
 
 #include "cluster/action.h"
 #include "cluster/arrival.h"
+#include "cluster/ballot.h"
 #include "cluster/command.h"
 #include "cluster/cron.h"
 #include "cluster/election.h"
@@ -244,6 +245,7 @@ static void start(struct cluster *c)
         if (node_is(n, NODE_FAIL))
             n->fail_time = c->now;
     }
+    ballot_start(c);
     if (node_is_master(c->myself))
         arrival_abandon_all(c);
     check_data(c);

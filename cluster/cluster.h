@@ -110,6 +110,7 @@ enum {
     CLUSTER_BUG_QUERY_DOES_NOT_BIND = 32768, /* the simulator's driver: a claim after the answer "not claimed" */
     CLUSTER_BUG_WRITES_GO_ON = 65536,        /* the simulator's driver: the source takes writes again before it knows who owns the slots */
     CLUSTER_BUG_DROP_EARLY = 131072,         /* the simulator's driver: the source drops the keys when FINISH has left */
+    CLUSTER_BUG_BALLOTS_KEPT_BACK = 262144,  /* a vote does not name the masters whose votes must not count beside it */
     CLUSTER_REDIS_SCHEDULE = 1 << 30,    /* no fault: pings, reports and elections at the times of Redis 7, to compare */
 };
 

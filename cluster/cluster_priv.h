@@ -20,6 +20,7 @@ enum {
     MESSAGE_TYPES = 11,
     BLACKLIST_TTL_MS = 60000,
     BLACKLIST_MAX = 1024,
+    BALLOTS_MAX = 23,          /* as many as one vote can name */
     NODES_MAX = 16000,         /* routing indices are u16; gossip beyond this adds nobody */
     REPORT_LIFE_FACTOR = 2,    /* x node timeout: how long a failure report counts */
     FAIL_UNDO_FACTOR = 2,      /* x node timeout: a failed master with slots that nobody took comes back */
@@ -77,6 +78,7 @@ struct node {
     msec_t orphaned_since; /* a master whose replicas are all gone; 0: it is not orphaned */
     uint64_t repl_offset;
     uint64_t vote_epoch;   /* of my election for which it voted */
+    uint64_t refused_epoch; /* of my election in which its vote does not count: it may have been replaced */
     bool master_failed;    /* a replica that says it holds its master as FAIL */
     struct link *out, *in;
     bool extensions; /* the peer showed that it understands ping extensions */
@@ -117,6 +119,16 @@ struct arena_block {
     struct arena_block *next;
     size_t size, used;
     uint8_t bytes[];
+};
+
+/* A vote to replace a master, given here or heard of. See ballot.h. */
+struct ballot {
+    struct node *master;
+    char candidate[CLUSTER_ID_SIZE + 1];
+    uint64_t epoch; /* of the election */
+    msec_t at;
+    bool failed;   /* the master was held as FAIL: it is not a failover by command */
+    uint64_t quit; /* the master said in this epoch that it is none any more; 0: it has not. Not kept by nodes.conf */
 };
 
 /* This node's own election; a restart forgets it, and with it the votes. See election.c. */
@@ -180,6 +192,8 @@ struct cluster {
     /* Epochs and votes: durable before they are spoken of. */
     uint64_t current_epoch;
     uint64_t last_vote_epoch;
+    struct ballot ballots[BALLOTS_MAX];
+    unsigned ballot_count;
 
     /* cluster_state. */
     bool ok;

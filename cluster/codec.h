@@ -34,6 +34,7 @@ enum {
     CODEC_MFLAG_PAUSED = 1,
     CODEC_MFLAG_FORCE_ACK = 2,
     CODEC_MFLAG_EXTENSIONS = 4,
+    CODEC_MFLAG_BALLOTS = 0x80, /* Cairn's own, AUTH_ACK: `slots` is a list of ballots (ballot.h). Redis looks at neither */
     CODEC_FLAG_MASTER_FAILED = 0x2000, /* header flags of a replica: it holds its master as FAIL (newer Valkey) */
     CODEC_EXT_HOSTNAME = 0,
     CODEC_EXT_NODENAME = 1,

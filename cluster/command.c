@@ -418,6 +418,7 @@ static void reset(struct cluster *c, struct words w)
         slots_unassign(c, (slot_t)s);
     while (c->node_count > 1)
         node_remove(c, c->nodes[c->node_count - 1]);
+    c->ballot_count = 0;
     handshake_forget_none(c);
     for (unsigned s = 0; s < SLOTS; s++)
         slots_set_dropping(c, (slot_t)s, false); /* there are no keys, or all are flushed */

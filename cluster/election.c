@@ -12,13 +12,15 @@
  * (2) One replacement of a master per 2 x node timeout, so that the winner's news can spread.
  * (3) No vote for a candidate whose claim is older than what is known of its slots.
  * (4) A replica whose data is not whole never stands; one whose data is too old stands only if an operator asks.
- * (5) Faster than Redis where it is safe: a candidate that knows itself to be the best of its shard, because every other
+ * (5) A vote names the masters that may have been replaced without knowing it; their votes do not count beside it (ballot.h).
+ * (6) Faster than Redis where it is safe: a candidate that knows itself to be the best of its shard, because every other
  *     reachable replica told it so after the master failed (as newer Valkey does), does not wait; and it asks again
  *     those who have not voted, so that a voter that hears of the failure after the request loses no round.
  */
 #include "cluster/election.h"
 
 #include "cluster/action.h"
+#include "cluster/ballot.h"
 #include "cluster/epoch.h"
 #include "cluster/manual.h"
 #include "cluster/message.h"
@@ -55,9 +57,12 @@ static const char *refusal(const struct cluster *c, const struct node *candidate
     if (c->now - master->voted_time < c->config.node_timeout_ms * VOTE_PAUSE_FACTOR && master->voted_time != 0 &&
         (c->planted_bugs & CLUSTER_BUG_VOTE_TWICE) == 0)
         return "a vote to replace this master was given a short time ago";
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (bit_get(h->slots, slot) && c->owner[slot] != NULL && c->owner[slot]->config_epoch > h->config_epoch)
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        const struct node *owner = bit_get(h->slots, slot) ? c->owner[slot] : NULL;
+
+        if (owner != NULL && (owner->config_epoch > h->config_epoch || (owner != master && ballot_epoch_of(c, owner) > h->config_epoch)))
             return "it claims a slot with an old config epoch";
+    }
     if (candidate->out == NULL || !candidate->out->connected)
         return "there is no link to tell it";
     return NULL;
@@ -65,8 +70,12 @@ static const char *refusal(const struct cluster *c, const struct node *candidate
 
 void election_on_request(struct cluster *c, struct node *candidate, const struct codec_header *h)
 {
-    const char *why = refusal(c, candidate, h);
+    uint8_t ballots[CODEC_SLOTS_SIZE];
+    const char *why;
+    bool known;
 
+    ballot_on_request(c, candidate, h);
+    why = refusal(c, candidate, h);
     if (why != NULL) {
         action_log(c, LOG_NOTICE, "Failover auth denied to %.40s for epoch %llu: %s", candidate->id,
                    (unsigned long long)h->current_epoch, why);
@@ -74,8 +83,10 @@ void election_on_request(struct cluster *c, struct node *candidate, const struct
     }
     c->last_vote_epoch = c->current_epoch;
     candidate->master->voted_time = c->now;
+    known = ballot_write(c, ballots);
+    ballot_cast(c, candidate->master, candidate);
     cluster_changed_durable(c);
-    message_send_plain(c, candidate, CODEC_AUTH_ACK, 0);
+    message_send_vote(c, candidate, known ? ballots : NULL);
     action_log(c, LOG_NOTICE, "Failover auth granted to %.40s for epoch %llu", candidate->id,
                (unsigned long long)c->current_epoch);
 }
@@ -139,7 +150,7 @@ static bool may_stand(const struct cluster *c)
     return node_is(master, NODE_FAIL) && !c->config.replica_no_failover && !data_too_old(c);
 }
 
-static msec_t wait_ms(const struct cluster *c)
+msec_t election_wait_ms(const struct cluster *c)
 {
     msec_t wait = c->config.node_timeout_ms * WAIT_FACTOR;
 
@@ -149,7 +160,7 @@ static msec_t wait_ms(const struct cluster *c)
 /* Voters may vote again when the first round is over; Redis waits as long once more. */
 static msec_t retry_ms(const struct cluster *c)
 {
-    return (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) != 0 ? wait_ms(c) * 2 : wait_ms(c);
+    return (c->planted_bugs & CLUSTER_REDIS_SCHEDULE) != 0 ? election_wait_ms(c) * 2 : election_wait_ms(c);
 }
 
 static void plan(struct cluster *c)
@@ -248,6 +259,17 @@ void election_take_over(struct cluster *c)
     c->pong_all = true;
 }
 
+/* Those of this election that count. */
+static unsigned votes(const struct cluster *c)
+{
+    uint64_t epoch = c->election.epoch;
+    unsigned count = 0;
+
+    for (size_t i = 1; i < c->node_count; i++)
+        count += node_is_voter(c->nodes[i]) && c->nodes[i]->vote_epoch == epoch && c->nodes[i]->refused_epoch != epoch;
+    return count;
+}
+
 void election_on_ack(struct cluster *c, struct node *voter, const struct codec_header *h)
 {
     struct own_election *e = &c->election;
@@ -255,12 +277,15 @@ void election_on_ack(struct cluster *c, struct node *voter, const struct codec_h
 
     /* A voter answers in the epoch of the request: any other epoch is not this election's. */
     if (!e->sent || !may_stand(c) || !node_is_voter(voter) || h->current_epoch != e->epoch ||
-        voter->vote_epoch == e->epoch || c->now - e->at > wait_ms(c))
+        voter->vote_epoch == e->epoch || c->now - e->at > election_wait_ms(c))
         return;
     voter->vote_epoch = e->epoch;
     if (voter->heard_us < e->asked)
         voter->heard_us = e->asked;
-    if (++e->votes < needed)
+    if (h->mflags & CODEC_MFLAG_BALLOTS)
+        ballot_read(c, h->slots, e->epoch);
+    e->votes = votes(c);
+    if (e->votes < needed)
         return;
     action_log(c, LOG_NOTICE, "Failover election won: I'm the new master. configEpoch set to %llu after %u votes",
                (unsigned long long)e->epoch, e->votes);

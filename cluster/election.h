@@ -16,6 +16,9 @@ void election_on_ack(struct cluster *c, struct node *voter, const struct codec_h
 /* Plans, begins or goes on with my own election if there is a reason for one. Cheap; after every event. */
 void election_run(struct cluster *c);
 
+/* How long the votes of an election are waited for. */
+msec_t election_wait_ms(const struct cluster *c);
+
 /* Forgets my election: the role changed, or an operator begins another. */
 void election_cancel(struct cluster *c);
 

@@ -22,7 +22,8 @@ static bool node_reachable(const struct node *n)
     return n->out != NULL && n->out->connected && !node_is(n, NODE_HANDSHAKE | NODE_MYSELF);
 }
 
-static void begin(struct cluster *c, struct buf *b, enum codec_type type, unsigned mflags)
+/* slots NULL: those of this node or its master. */
+static void begin(struct cluster *c, struct buf *b, enum codec_type type, unsigned mflags, const uint8_t *slots)
 {
     const struct node *me = c->myself;
     const struct node *owner = me->master != NULL ? me->master : me;
@@ -38,7 +39,7 @@ static void begin(struct cluster *c, struct buf *b, enum codec_type type, unsign
         .current_epoch = c->current_epoch,
         .config_epoch = owner->config_epoch,
         .offset = cluster_my_offset(c),
-        .slots = owner->slots,
+        .slots = slots != NULL ? slots : owner->slots,
     };
 
     memcpy(h.sender, me->id, sizeof h.sender);
@@ -97,7 +98,7 @@ void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
 
     if (!l->connected)
         return;
-    begin(c, &b, type, CODEC_MFLAG_EXTENSIONS);
+    begin(c, &b, type, CODEC_MFLAG_EXTENSIONS, NULL);
     gossip_count = gossip_write(c, &b);
     if (l->extensions || (l->node != NULL && l->node->extensions))
         extension_count = write_extensions(c, &b);
@@ -137,7 +138,7 @@ void message_broadcast_fail(struct cluster *c, const struct node *failing)
 {
     struct buf b = {0};
 
-    begin(c, &b, CODEC_FAIL, 0);
+    begin(c, &b, CODEC_FAIL, 0, NULL);
     codec_write_fail(&b, failing->id);
     broadcast(c, CODEC_FAIL, end(c, &b, 0, 0));
 }
@@ -151,7 +152,7 @@ void message_publish(struct cluster *c, struct slice channel, struct slice bytes
 
     if (channel.size + bytes.size > CLUSTER_MESSAGE_MAX - CODEC_HEADER_SIZE - 8)
         return;
-    begin(c, &b, type, 0);
+    begin(c, &b, type, 0, NULL);
     codec_write_publish(&b, &body);
     message = end(c, &b, 0, 0);
     for (size_t i = 0; i < c->node_count; i++) {
@@ -173,9 +174,19 @@ void message_send_update(struct cluster *c, struct node *to, const struct node *
     for (size_t i = 0; i < SLOT_BYTES; i++) /* a mark belongs to the owner, so no other node's bit is cut */
         claimed[i] = (uint8_t)(subject->slots[i] & ~c->unclaimed[i]);
     memcpy(body.id, subject->id, sizeof body.id);
-    begin(c, &b, CODEC_UPDATE, 0);
+    begin(c, &b, CODEC_UPDATE, 0, NULL);
     codec_write_update(&b, &body);
     send_on(c, to->out, CODEC_UPDATE, end(c, &b, 0, 0));
+}
+
+void message_send_vote(struct cluster *c, struct node *to, const uint8_t *ballots)
+{
+    struct buf b = {0};
+
+    if (!node_reachable(to))
+        return;
+    begin(c, &b, CODEC_AUTH_ACK, ballots != NULL ? CODEC_MFLAG_BALLOTS : 0, ballots);
+    send_on(c, to->out, CODEC_AUTH_ACK, end(c, &b, 0, 0));
 }
 
 bool message_send_plain(struct cluster *c, struct node *to, enum codec_type type, unsigned mflags)
@@ -184,7 +195,7 @@ bool message_send_plain(struct cluster *c, struct node *to, enum codec_type type
 
     if (!node_reachable(to))
         return false;
-    begin(c, &b, type, mflags);
+    begin(c, &b, type, mflags, NULL);
     send_on(c, to->out, type, end(c, &b, 0, 0));
     return true;
 }

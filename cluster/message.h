@@ -22,7 +22,10 @@ void message_publish(struct cluster *c, struct slice channel, struct slice bytes
 /* Tells `to` who owns subject's slots, and with which epoch. */
 void message_send_update(struct cluster *c, struct node *to, const struct node *subject);
 
-/* A message without body (AUTH_REQUEST, AUTH_ACK, MFSTART). False if there is no link. */
+/* A vote, AUTH_ACK. ballots: CODEC_SLOTS_SIZE bytes of ballot_write; NULL: none. */
+void message_send_vote(struct cluster *c, struct node *to, const uint8_t *ballots);
+
+/* A message without body (AUTH_REQUEST, MFSTART). False if there is no link. */
 bool message_send_plain(struct cluster *c, struct node *to, enum codec_type type, unsigned mflags);
 
 #endif

@@ -8,6 +8,7 @@
 #include "cluster/node.h"
 
 #include "base/hash.h"
+#include "cluster/ballot.h"
 #include "cluster/failure.h"
 #include "cluster/link.h"
 #include "cluster/manual.h"
@@ -96,6 +97,7 @@ void node_remove(struct cluster *c, struct node *n)
 {
     check(n != c->myself);
     slots_forget_node(c, n);
+    ballot_forget(c, n);
     for (size_t i = 0; i < c->node_count; i++) {
         failure_report_remove(c, c->nodes[i], n);
         if (c->nodes[i]->master == n)

@@ -4,15 +4,17 @@
  *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link part...
  *   part: slot, first-last, [slot->-id] or [slot-<-id]
  *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...] [arrivingSlots first-last,...]
+ *       [ballots master:candidate:epoch,...]
  *
  * (1) What is printed loads to the same nodes, slots, marks, epochs and vote.
- *     The last two are ours; Redis skips variables that it does not know.
+ *     The last three are ours; Redis skips variables that it does not know.
  * (2) Any text either loads or gives ERR_CORRUPT: exactly one myself, each id defined once, no slot out of range.
  */
 #include "cluster/nodes_conf.h"
 
 #include "base/num.h"
 #include "cluster/arrival.h"
+#include "cluster/ballot.h"
 #include "cluster/codec.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
@@ -107,6 +109,7 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
         print_bits("droppingSlots", c->dropping, out);
     if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0)
         print_bits("arrivingSlots", c->arriving, out);
+    ballot_print(c, out);
     buf_append_byte(out, '\n');
 }
 
@@ -407,6 +410,11 @@ static enum err load_vars(struct cluster *c, struct slice rest)
             return corrupt("bad variable", name);
         if (slice_equal(name, SLICE_LITERAL("droppingSlots")) || slice_equal(name, SLICE_LITERAL("arrivingSlots"))) {
             if (!parse_bits(c, text, name.data[0] == 'd' ? slots_set_dropping : arrival_set))
+                return corrupt("bad variable", text);
+            continue;
+        }
+        if (slice_equal(name, SLICE_LITERAL("ballots"))) {
+            if (!ballot_parse(c, text))
                 return corrupt("bad variable", text);
             continue;
         }

@@ -8,6 +8,7 @@
 #include "cluster/receive.h"
 
 #include "cluster/action.h"
+#include "cluster/ballot.h"
 #include "cluster/codec.h"
 #include "cluster/election.h"
 #include "cluster/epoch.h"
@@ -62,6 +63,7 @@ static void apply_pong(struct cluster *c, struct incoming *in)
     n->ping_sent = 0;
     if (l->asked > n->heard_us)
         n->heard_us = l->asked;
+    ballot_on_pong(c, n, &in->h, l->asked);
     l->asked = 0;
     failure_on_pong(c, n);
 }
@@ -140,6 +142,7 @@ static void receive_ping(struct cluster *c, struct incoming *in)
     apply_pong(c, in);
     if (in->h.type == CODEC_PING)
         handshake_update_address(c, in->sender, l, &in->h);
+    ballot_on_role(c, in->sender, &in->h);
     apply_role(c, in);
     apply_slots(c, in);
     epoch_resolve_collision(c, in->sender);

@@ -8,6 +8,7 @@
 
 #include "cluster/action.h"
 #include "cluster/arrival.h"
+#include "cluster/ballot.h"
 #include "cluster/node.h"
 
 static bool covered(const struct cluster *c)
@@ -23,11 +24,12 @@ static bool covered(const struct cluster *c)
 /*
  * A voter accepts writes only while a majority is known to have heard it within the node timeout: as long as that is so,
  * no majority can hold it as failing, and no replica can have replaced it without an operator's force. (The others count
- * the timeout from the last they heard of it; this node counts from when it sent what they answered, which is earlier.)
+ * the timeout from the last they heard of it; this node counts from when it sent what they answered, which is earlier.) A master that
+ * was failing, and may have been replaced without knowing it, is not one of them.
  */
 static bool reachable(const struct cluster *c, const struct node *n)
 {
-    if (!node_is_voter(n) || node_is(n, NODE_PFAIL | NODE_FAIL))
+    if (!node_is_voter(n) || node_is(n, NODE_PFAIL | NODE_FAIL) || (n != c->myself && ballot_doubts(c, n)))
         return false;
     return n == c->myself || !node_is_voter(c->myself) || (c->planted_bugs & CLUSTER_BUG_NO_LEASE) != 0 ||
            c->now - n->heard_us < c->config.node_timeout_ms;
@@ -54,7 +56,7 @@ static unsigned heard_since(const struct cluster *c, msec_t time)
 
     for (size_t i = 1; i < c->node_count; i++)
         count += node_is_voter(c->nodes[i]) && !node_is(c->nodes[i], NODE_PFAIL | NODE_FAIL) &&
-                 c->nodes[i]->heard_us >= time;
+                 c->nodes[i]->heard_us >= time && !ballot_doubts(c, c->nodes[i]);
     return count;
 }
 

@@ -9,10 +9,12 @@
  *   2  time passes: ticks
  *   3  a link goes up, down, fails or is accepted
  *   4  the bytes are cut into frames, as a driver does
+ *   5  the ballots of a vote
  *
  * The core must neither crash nor contradict itself, and its nodes.conf must load again.
  */
 #include "base/check.h"
+#include "cluster/ballot.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/codec.h"
 #include "cluster/node.h"
@@ -107,6 +109,17 @@ static void change_link(struct play *p, uint8_t how)
     }
 }
 
+static void ballots(struct play *p, struct slice bytes)
+{
+    uint8_t *copy = calloc(1, CODEC_SLOTS_SIZE);
+
+    check(copy != NULL);
+    memcpy(copy, bytes.data, bytes.size < CODEC_SLOTS_SIZE ? bytes.size : CODEC_SLOTS_SIZE);
+    ballot_read(p->core, copy, 1);
+    check(p->core->ballot_count <= BALLOTS_MAX);
+    free(copy);
+}
+
 static void frames(struct play *p, struct slice bytes)
 {
     size_t at = 0, size = 0;
@@ -176,6 +189,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 3:
             if (length > 0)
                 change_link(&p, bytes.data[0]);
+            break;
+        case 5:
+            ballots(&p, bytes);
             break;
         default:
             frames(&p, bytes);

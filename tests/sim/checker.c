@@ -82,7 +82,7 @@ static void check_claims(struct checker *c, unsigned i, const struct codec_heade
 {
     struct checker_node *n = &c->nodes[i];
 
-    if (h->master[0] != '\0' ||
+    if (h->master[0] != '\0' || (h->mflags & CODEC_MFLAG_BALLOTS) != 0 ||
         (n->claimed && n->claim_epoch == h->config_epoch && memcmp(n->claim_slots, h->slots, SLOT_BYTES) == 0))
         return;
     for (unsigned s = 0; s < SLOTS; s++)

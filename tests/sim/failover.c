@@ -190,26 +190,37 @@ static msec_t agree(struct history *h)
 
 /* ---- Measuring ---- */
 
-/* From the crash until another node serves the slots of the crashed one. */
-static msec_t measure(struct history *h)
+static bool is_served(const struct history *h, unsigned victim)
 {
-    unsigned victim = (unsigned)rng_below(&h->rng, h->layout.masters);
+    for (unsigned i = h->layout.masters; i < h->layout.nodes; i++) {
+        const struct cluster *core = world_node(h->world, i)->core;
+
+        if (core != NULL && bit_get(core->myself->slots, layout_boundary(&h->layout, victim)) && core->ok)
+            return true;
+    }
+    return false;
+}
+
+/* From the crash until other nodes serve the slots of the crashed ones. */
+static msec_t measure(struct history *h, unsigned crashes)
+{
+    unsigned victim = (unsigned)rng_below(&h->rng, h->layout.masters), served;
     msec_t begin, limit;
 
     run_until(h, WARM_UP_MS + (msec_t)rng_below(&h->rng, (uint64_t)h->node_timeout_ms * 2));
     begin = world_now(h->world);
     limit = begin + 12 * h->node_timeout_ms + 5000;
-    world_crash_for(h->world, victim, 20 * h->node_timeout_ms);
+    for (unsigned i = 0; i < crashes; i++)
+        world_crash_for(h->world, (victim + i) % h->layout.masters, 20 * h->node_timeout_ms);
     while (world_now(h->world) < limit && !h->checker.failed) {
         world_run_until(h->world, world_now(h->world) + 1);
         if (world_now(h->world) % DATA_TURN_MS == 0)
             data_turn(&h->data);
-        for (unsigned i = h->layout.masters; i < h->layout.nodes; i++) {
-            const struct cluster *core = world_node(h->world, i)->core;
-
-            if (core != NULL && core->ok && bit_get(core->myself->slots, layout_boundary(&h->layout, victim)))
-                return world_now(h->world) - begin;
-        }
+        served = 0;
+        for (unsigned i = 0; i < crashes; i++)
+            served += is_served(h, (victim + i) % h->layout.masters);
+        if (served == crashes)
+            return world_now(h->world) - begin;
     }
     checker_fail(&h->checker, "nobody replaces a crashed master");
     return -1;
@@ -251,6 +262,8 @@ static void draw(struct history *h, const struct failover_options *o, struct rng
         w->node_timeout_ms = o->node_timeout_ms != 0 ? o->node_timeout_ms : timeouts[rng_below(rng, 4)];
         w->network = gentle();
         w->crash_per_million_actions = 0;
+        if (o->crashes > 1)
+            h->layout.masters = 2 * o->crashes + 1;
         w->nodes = h->layout.masters * (1 + replicas);
         w->redis_nodes = w->nodes * o->redis_percent / 100;
     }
@@ -285,7 +298,7 @@ struct failover_result failover_history(const struct failover_options *o)
     rng_seed(&rng, o->seed);
     set_up(h, o, &rng);
     if (o->measure) {
-        result.failover_ms = measure(h);
+        result.failover_ms = measure(h, o->crashes > 1 ? o->crashes : 1);
     } else {
         unsigned crash_one_in = 20 + (unsigned)rng_below(&h->rng, 150);
         unsigned operate_one_in = 10 + (unsigned)rng_below(&h->rng, 100);

@@ -16,6 +16,7 @@ struct failover_options {
     bool measure;          /* a gentle network and one crash of a master, nothing else */
     int64_t node_timeout_ms; /* of measuring; 0: drawn */
     unsigned replicas;       /* of measuring, per master; 0: drawn */
+    unsigned crashes;        /* of measuring: so many masters at once, of 2 x + 1; 0: one of three or four */
     unsigned redis_percent;  /* of measuring: nodes that keep Redis' schedule */
     bool verbose;
 };

@@ -6,7 +6,7 @@
  *     sim --plant 2 --seeds 1..99   with a planted bug: succeeds if some history finds it
  *     sim --failover --seeds 1..999 histories about failover instead of ones about joining and moving slots
  *     sim --moving --seeds 1..999   histories about atomic migrations; --all-cells: and every fault struck at every step
- *     sim --measure --seeds 1..999 [--timeout MS] [--replicas N] [--redis PERCENT] [--limit TIMEOUTS]
+ *     sim --measure --seeds 1..999 [--timeout MS] [--replicas N] [--redis PERCENT] [--crashes N] [--limit TIMEOUTS]
  *                                   how long the slots of a crashed master stay unserved
  */
 #include "failover.h"
@@ -39,7 +39,7 @@ struct totals {
 static int usage(void)
 {
     fprintf(stderr, "usage: sim [--failover | --moving [--all-cells] | --measure] [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS]\n"
-                    "           [--timeout MS] [--replicas N] [--redis PERCENT] [--limit TIMEOUTS] [--verbose]\n");
+                    "           [--timeout MS] [--replicas N] [--redis PERCENT] [--crashes N] [--limit TIMEOUTS] [--verbose]\n");
     return 2;
 }
 
@@ -59,6 +59,8 @@ static bool parse_number(struct arguments *a, const char *name, const char *valu
         a->options.node_timeout_ms = number;
     else if (strcmp(name, "--replicas") == 0)
         a->options.replicas = number;
+    else if (strcmp(name, "--crashes") == 0)
+        a->options.crashes = number;
     else if (strcmp(name, "--limit") == 0)
         a->limit = strtod(value, NULL);
     else if (strcmp(name, "--redis") == 0)

@@ -455,13 +455,13 @@ END_TEST
 
 /* ---- Votes ---- */
 
-struct ballot {
+struct poll {
     struct lab l;
     struct peer *master, *candidate, *other;
 };
 
 /* A failed master with a replica, and us with a vote. */
-static void ballot_open(struct ballot *b)
+static void ballot_open(struct poll *b)
 {
     lab_open(&b->l);
     lab_reply(&b->l, CLUSTER_CMD_ADDSLOTSRANGE, "0 99");
@@ -476,7 +476,7 @@ static void ballot_open(struct ballot *b)
     b->candidate->current_epoch = 7;
 }
 
-static bool asks(struct ballot *b)
+static bool asks(struct poll *b)
 {
     lab_say(&b->l, b->candidate, CODEC_AUTH_REQUEST);
     return lab_sent(&b->l, CODEC_AUTH_ACK, 0) != NULL;
@@ -484,7 +484,7 @@ static bool asks(struct ballot *b)
 
 START_TEST(vote__is_durable_before_the_ack_leaves)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     ck_assert(asks(&b));
@@ -497,7 +497,7 @@ END_TEST
 
 START_TEST(vote__is_given_once_per_epoch_also_after_a_restart)
 {
-    struct ballot b;
+    struct poll b;
     struct lab again = {0};
     char *file;
 
@@ -516,7 +516,7 @@ END_TEST
 
 START_TEST(vote__is_refused_when_epoch_is_old)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     b.other->current_epoch = 9;
@@ -528,7 +528,7 @@ END_TEST
 
 START_TEST(vote__is_refused_while_the_master_is_up_unless_forced)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     node_set_flags(b.l.core, lab_node(&b.l, b.master), 0, NODE_FAIL);
@@ -541,7 +541,7 @@ END_TEST
 
 START_TEST(vote__is_refused_for_a_claim_older_than_what_is_known)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     b.master->config_epoch = 4; /* what the candidate believes; here it is 5 */
@@ -552,7 +552,7 @@ END_TEST
 
 START_TEST(vote__to_replace_one_master_is_given_once_in_two_timeouts)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     ck_assert(asks(&b));
@@ -567,7 +567,7 @@ END_TEST
 
 START_TEST(vote__needs_slots_of_ones_own)
 {
-    struct ballot b;
+    struct poll b;
 
     ballot_open(&b);
     lab_reply(&b.l, CLUSTER_CMD_FLUSHSLOTS, "");
