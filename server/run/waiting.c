@@ -189,7 +189,7 @@ void waiting_add(struct waiting *w, struct session *s, const struct slice *argv,
     pthread_mutex_unlock(&w->lock);
 }
 
-void waiting_refuse(const struct session *s, enum waiting_end how, struct buf *out)
+void waiting_refuse(struct session *s, enum waiting_end how, struct buf *out)
 {
     switch (how) {
     case WAITING_TIMEOUT:
@@ -201,6 +201,7 @@ void waiting_refuse(const struct session *s, enum waiting_end how, struct buf *o
     case WAITING_DEMOTED:
         buf_append_str(out, "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> "
                             "replica?)\r\n");
+        s->close_after_reply = true;
         break;
     case WAITING_CLOSED:
     case WAITING_LOOK:

@@ -67,7 +67,7 @@ void waiting_reroute(struct waiting *w, waiting_gone *gone, void *context);
  */
 bool waiting_cancel(struct waiting *w, struct executor *x, struct session *s, enum waiting_end how, struct buf *out);
 
-/* Appends what a client is told whose wait ended like that. */
-void waiting_refuse(const struct session *s, enum waiting_end how, struct buf *out);
+/* Appends what a client is told whose wait ended like that. After WAITING_DEMOTED it is disconnected, to look for the master. */
+void waiting_refuse(struct session *s, enum waiting_end how, struct buf *out);
 
 #endif

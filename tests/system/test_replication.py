@@ -332,6 +332,10 @@ def _():
             true(r.command("WAIT", 0, 0)[1].startswith(b"ERR WAIT cannot be used with replica instances."), "WAIT")
             p.must("CONFIG", "SET", "min-replicas-to-write", 2)
             equal(p.command("SET", "a", 2)[1], b"NOREPLICAS Not enough good replicas to write.")
+            p.must("CONFIG", "SET", "min-replicas-max-lag", 0)
+            p.must("SET", "a", 2)
+            true("min_slaves_good_slaves" not in primary.info("replication"), "a line about good replicas")
+            p.must("CONFIG", "SET", "min-replicas-max-lag", 10)
             p.must("CONFIG", "SET", "min-replicas-to-write", 1)
             wait_until(lambda: p.command("SET", "a", 2)[0] == "+", 10, "a good replica")
             r.must("CONFIG", "SET", "replica-serve-stale-data", "no")
@@ -432,6 +436,11 @@ def _():
             other.must("REPLICAOF", "127.0.0.1", replica.port)
             equal(p.read()[1], b"UNBLOCKED force unblock from blocking operation, instance state changed "
                                b"(master -> replica?)")
+            try:
+                p.command("PING")
+                raise AssertionError("who waited for what a master does is disconnected")
+            except (ConnectionLost, OSError):
+                pass
 
 
 @test("the link to the primary is a client with the flag M, and CLIENT KILL TYPE MASTER cuts it", seconds=60)
