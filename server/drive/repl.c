@@ -32,8 +32,8 @@ static enum err settings_read(void *context, struct config *c)
 
     atomic_store(&s->timeout_ms, config_int(c, "repl-timeout") * 1000);
     atomic_store(&s->ping_ms, config_int(c, "repl-ping-replica-period") * 1000);
-    atomic_store(&s->min_replicas, config_int(c, "min-replicas-to-write"));
     atomic_store(&s->max_lag_ms, config_int(c, "min-replicas-max-lag") * 1000);
+    atomic_store(&s->min_replicas, atomic_load(&s->max_lag_ms) > 0 ? config_int(c, "min-replicas-to-write") : 0);
     atomic_store(&s->copies_max, config_int(c, "repl-copies-max"));
     atomic_store(&s->copy_hold_ms, config_int(c, "repl-copy-hold-seconds") * 1000);
     atomic_store(&s->apply_threads, config_int(c, "repl-apply-threads"));

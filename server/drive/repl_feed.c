@@ -237,7 +237,10 @@ void repl_mark(struct repl *r, struct slice text)
     pthread_mutex_unlock(&r->role_lock);
 }
 
-/* Under list_lock: closes who is silent for too long; keeps those that wait for a copy from giving up. */
+/*
+ * Under list_lock: closes who is silent for too long; keeps those that wait for a copy from giving up. Returns how many are good:
+ * the lag that INFO tells, in whole seconds, is at most min-replicas-max-lag.
+ */
 static size_t look_after(struct repl *r, msec_t now_ms, bool keepalive)
 {
     size_t good = 0;
@@ -251,7 +254,7 @@ static size_t look_after(struct repl *r, msec_t now_ms, bool keepalive)
         }
         if (p->state == REPLICA_WAITS && keepalive)
             client_push(p->client, SLICE_LITERAL("\n"));
-        good += p->state == REPLICA_ONLINE && now_ms - p->acked_ms <= atomic_load(&r->settings.max_lag_ms);
+        good += p->state == REPLICA_ONLINE && now_ms - p->acked_ms < atomic_load(&r->settings.max_lag_ms) + 1000;
     }
     return good;
 }

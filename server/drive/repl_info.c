@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "server/conf/config.h"
 #include "server/drive/repl_priv.h"
 #include "server/drive/repl_receive.h"
 #include "server/drive/repl_ship.h"
@@ -59,7 +60,7 @@ static void replica_lines(struct repl *r, msec_t now, struct buf *out)
     LINE(out, "slave_apply_wave_commands:%llu", (unsigned long long)atomic_load(&r->wave_commands));
     LINE(out, "slave_commands_not_applied:%llu", (unsigned long long)atomic_load(&r->not_applied));
     LINE(out, "slave_priority:%lld", (long long)atomic_load(&r->settings.priority));
-    LINE(out, "slave_read_only:1");
+    LINE(out, "slave_read_only:%d", config_bool(node_config(r->node), "replica-read-only"));
     LINE(out, "replica_announced:%d", atomic_load(&r->settings.announced));
 }
 

@@ -65,6 +65,7 @@ def _():
                     equal(show(r.command("MULTI")), "+OK")
                     true(show(r.command("SET", key, "x")).startswith("-MOVED"), "a queued write")
                     true(show(r.command("EXEC")).startswith("-EXECABORT"), "its transaction")
+                equal(replica.info("replication")["slave_read_only"], "0")
                 if not subject_is_redis():
                     equal(show(r.command("FLUSHALL")), "-READONLY You can't write against a read only replica.")
                 r.must("READWRITE")
