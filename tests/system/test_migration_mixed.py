@@ -6,7 +6,7 @@ from redis.crc import key_slot
 
 from harness import dump
 from harness.cluster import Cluster, cli
-from harness.moving import healthy, open_slot, reshard, rows_of, same, text, whole
+from harness.moving import as_text, healthy, open_slot, reshard, rows_of, same, text, whole
 from harness.runner import equal, test, true
 from harness.server import REDIS, Server, redis, subject_is_redis, temporary_folder, wait_until
 from test_rdb import redis_on
@@ -236,3 +236,22 @@ def _():
                 c.pipeline(commands)
         equal(x.must("DEBUG", "DIGEST-VALUE", *names), y.must("DEBUG", "DIGEST-VALUE", *names))
         equal(x.must("DEBUG", "DIGEST"), y.must("DEBUG", "DIGEST"))
+
+
+@test("redis-cli add-node adds a Cairn node by way of a Redis node, whose function libraries it asks for; FUNCTION says there are none")
+def _():
+    if subject_is_redis():
+        return
+    words = (("LIST",), ("LIST", "WITHCODE", "LIBRARYNAME", "a*"), ("LIST", "LIBRARYNAME"), ("LIST", "X"), ("DELETE", "x"),
+             ("FLUSH",), ("FLUSH", "ASYNC"), ("FLUSH", "X"), ("RESTORE", "x"), ("RESTORE", "x", "Y"), ("RESTORE",), ("X",))
+    with Cluster(3, binaries=[REDIS] * 3) as c, Server() as alone, alone.connect() as x:
+        for word in words:
+            equal(text(alone, "FUNCTION", *word), text(c.nodes[0], "FUNCTION", *word), str(word))
+        with c.nodes[0].connect() as y:
+            equal(x.must("FUNCTION", "DUMP"), y.must("FUNCTION", "DUMP"))
+            x.must("FUNCTION", "RESTORE", y.must("FUNCTION", "DUMP"), "REPLACE")
+            new = Server(cluster=True).start()
+            comes_in(c, new)
+            equal(text(new, "DBSIZE"), 0)
+            y.must("FUNCTION", "LOAD", "#!lua name=a\nredis.register_function('f', function(keys, args) return 1 end)")
+            true("function libraries" in as_text(x.command("FUNCTION", "RESTORE", y.must("FUNCTION", "DUMP"))), "refused by name")
