@@ -7,10 +7,10 @@ import time
 from harness import dump
 from harness.features import needs
 from harness.proxy import Proxy
+from harness.replicas import DATABASES, Writer, follow, same_data, seed_of, wait_caught_up, wait_linked, write_for
 from harness.resp import ConnectionLost, plain
 from harness.runner import equal, test, true
 from harness.server import Server, redis, wait_until
-from test_replication import DATABASES, Writer, follow, same_data, seed_of, wait_caught_up, wait_linked, write_for
 
 BULK = 60                                     # MB, for copies that shall take a while
 HALF = BULK * 500000                          # bytes

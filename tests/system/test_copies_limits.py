@@ -6,13 +6,13 @@ import time
 from harness.cluster import Cluster
 from harness.features import needs
 from harness.proxy import Proxy
+from harness.replicas import same_data, wait_linked
 from harness.resp import plain
 from harness.runner import equal, skip, test, true
 from harness.server import Server, subject_is_redis, wait_until
 from harness.shards import TIMEOUT_MS, role
 from test_copies import attach, bulk, figure, received
 from test_faults import small_disk
-from test_replication import same_data, wait_linked
 
 SLOW = 3000000                                # bytes a second
 

@@ -5,9 +5,9 @@ import signal
 import time
 
 from harness.features import needs
+from harness.replicas import Writer, follow, same_data, wait_caught_up, wait_linked
 from harness.runner import equal, test, true
 from harness.server import Server, subject_is_redis
-from test_replication import Writer, follow, same_data, wait_caught_up, wait_linked
 
 SEED = int(os.environ.get("CAIRN_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 DEBUG = {"enable_debug_command": "yes"}

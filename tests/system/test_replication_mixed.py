@@ -5,10 +5,10 @@ import signal
 import time
 
 from harness.features import needs
+from harness.replicas import Writer, follow, same_data, syncs, wait_linked, write_for
 from harness.resp import show
 from harness.runner import equal, test, true
 from harness.server import Server, redis, subject_is_redis, wait_until
-from test_replication import Writer, follow, same_data, syncs, wait_linked, write_for
 
 
 def follows_online(replica, primary):
