@@ -1,26 +1,14 @@
 /*
- * list_big.c - long lists: runs at both ends, rows between.
- *
- * What moves rows reads all of them into a packed run before it writes the first: then ERR_COLD changes nothing, and
- * rows may be overwritten in any order.
+ * list_big.c - long lists: runs at both ends, rows between; what pushes and pops do. What happens in the middle: list_big_middle.c.
  */
-#include "engine/type/list_big.h"
+#include "engine/type/list_big_priv.h"
 
 #include "base/check.h"
 #include "base/num.h"
 
 #define FIRST_ROW ((uint64_t)1 << 63)
 
-enum {
-    LISTPACK_BYTES_MAX = 8192, /* list-max-listpack-size -2 */
-    LISTPACK_HEAD_BYTES = 7,
-    INTEGER_TEXT_MAX = 20,
-    RUN_ENTRIES_MAX = 128, /* what a push or a pop moves in memory: keep it short */
-    RUN_BYTES_MAX = 2048,
-    VALUE_HEAD_BYTES = sizeof(struct list_big),
-};
-_Static_assert(sizeof(struct list_big) == 40, "on disk");
-
+enum { INTEGER_TEXT_MAX = 20 };
 /* ---- Listpack bytes ---- */
 
 static unsigned integer_bytes(int64_t value)
@@ -68,43 +56,11 @@ enum err list_big_load(const struct obj *o, struct list_big *out)
     return OK;
 }
 
-/* Stores the head of the value, after a change of runs or rows (those have told the transaction themselves). */
-static void save(struct txn *t, struct obj *o, const struct list_big *b)
-{
-    if (list_big_is_large(b->big.spare))
-        o->marks |= OBJ_MARK_LARGE;
-    else if (b->big.spare + LISTPACK_HEAD_BYTES <= LISTPACK_BYTES_MAX / 2)
-        o->marks &= (uint8_t)~OBJ_MARK_LARGE;
-    memcpy(o->value, b, sizeof *b);
-    txn_changed_record(t, o);
-}
-
-static size_t run_at(const struct list_big *b, enum list_end end)
-{
-    return end == LIST_HEAD ? VALUE_HEAD_BYTES : VALUE_HEAD_BYTES + b->ends.head_bytes;
-}
-
 struct slice list_big_run(const struct obj *o, const struct list_big *b, enum list_end end)
 {
     size_t at = run_at(b, end);
 
     return slice_of(o->value + at, end == LIST_HEAD ? b->ends.head_bytes : o->value_size - at);
-}
-
-static uint32_t run_count(const struct list_big *b, enum list_end end)
-{
-    return end == LIST_HEAD ? b->ends.head_count : b->ends.tail_count;
-}
-
-/* Books what was put into or taken out of a run; the tail's bytes follow from the value's size. */
-static void run_book(struct list_big *b, enum list_end end, int64_t entries, int64_t bytes)
-{
-    if (end == LIST_HEAD) {
-        b->ends.head_count = (uint32_t)(b->ends.head_count + entries);
-        b->ends.head_bytes = (uint32_t)(b->ends.head_bytes + bytes);
-    } else {
-        b->ends.tail_count = (uint32_t)(b->ends.tail_count + entries);
-    }
 }
 
 /* All elements are in the runs: gives them all to one of the two. */
@@ -116,8 +72,7 @@ static void run_take_all(struct obj *o, struct list_big *b, enum list_end end)
     b->ends.tail_count = end == LIST_HEAD ? 0 : (uint32_t)o->count;
 }
 
-/* The entry number `index` of a run; its place counts from the beginning of the run. */
-static enum err run_locate(struct slice run, uint64_t index, struct packed *place)
+enum err list_big_locate(struct slice run, uint64_t index, struct packed *place)
 {
     struct packed p = packed_begin(run);
 
@@ -127,20 +82,6 @@ static enum err run_locate(struct slice run, uint64_t index, struct packed *plac
     } while (index-- > 0);
     *place = p;
     return OK;
-}
-
-/* Inserts in front of the entry that begins at byte `at` of the run. */
-static void run_insert(struct obj *o, struct list_big *b, enum list_end end, size_t at, struct slice element)
-{
-    packed_insert(o, run_at(b, end) + at, element);
-    run_book(b, end, 1, (int64_t)packed_entry_bytes(element.size));
-}
-
-/* Removes bytes [from, to) of the run, which are `entries` entries. */
-static void run_remove(struct obj *o, struct list_big *b, enum list_end end, size_t from, size_t to, uint64_t entries)
-{
-    packed_remove(o, run_at(b, end) + from, run_at(b, end) + to);
-    run_book(b, end, -(int64_t)entries, -(int64_t)(to - from));
 }
 
 enum err list_big_make(struct txn *t, struct obj *o)
@@ -200,8 +141,7 @@ enum err list_big_copy(struct txn *t, struct obj *from, struct obj *to)
 
 /* ---- Between runs and rows ---- */
 
-/* Moves inner entries of a run to the rows: all, or as many as make the run half empty with room for `need` bytes. */
-static enum err spill(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, bool all, size_t need)
+enum err list_big_spill(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, bool all, size_t need)
 {
     struct slice run = list_big_run(o, b, end);
     uint32_t count = run_count(b, end), keep = 0, moved;
@@ -319,11 +259,6 @@ enum err list_big_refill(struct txn *t, struct obj *o, enum list_end end)
 
 /* ---- Ends ---- */
 
-static bool run_has_room(const struct obj *o, const struct list_big *b, enum list_end end, size_t need)
-{
-    return run_count(b, end) < RUN_ENTRIES_MAX && list_big_run(o, b, end).size + need <= RUN_BYTES_MAX;
-}
-
 enum err list_big_push(struct txn *t, struct obj *o, enum list_end end, struct slice element)
 {
     size_t need = packed_entry_bytes(element.size);
@@ -335,7 +270,7 @@ enum err list_big_push(struct txn *t, struct obj *o, enum list_end end, struct s
         if (list_big_rows(o, &b) == 0 && run_count(&b, other) == 0)
             run_take_all(o, &b, other); /* a run that is not spilled costs no rows */
         else
-            TRY(spill(t, o, &b, end, need > RUN_BYTES_MAX, need));
+            TRY(list_big_spill(t, o, &b, end, need > RUN_BYTES_MAX, need));
     }
     if (need > RUN_BYTES_MAX) { /* too long for a run, and the run is empty: a row of its own */
         if (end == LIST_HEAD)
@@ -361,10 +296,10 @@ static enum err run_drop(struct obj *o, struct list_big *b, enum list_end run, e
     if (k == 0)
         return OK;
     if (k < count && end == LIST_HEAD) {
-        TRY(run_locate(list_big_run(o, b, run), k - 1, &p));
+        TRY(list_big_locate(list_big_run(o, b, run), k - 1, &p));
         to = p.next;
     } else if (k < count) {
-        TRY(run_locate(list_big_run(o, b, run), count - k, &p));
+        TRY(list_big_locate(list_big_run(o, b, run), count - k, &p));
         from = p.at;
     }
     run_remove(o, b, run, from, to, k);
@@ -396,28 +331,7 @@ enum err list_big_drop(struct txn *t, struct obj *o, enum list_end end, uint64_t
     return OK;
 }
 
-/* ---- The middle ---- */
-
-enum part { PART_HEAD, PART_ROWS, PART_TAIL };
-
-/* Where an element is; *index becomes its number in that part. */
-static enum part part_of(const struct obj *o, const struct list_big *b, uint64_t *index)
-{
-    uint64_t rows = list_big_rows(o, b);
-
-    if (*index < b->ends.head_count)
-        return PART_HEAD;
-    *index -= b->ends.head_count;
-    if (*index < rows)
-        return PART_ROWS;
-    *index -= rows;
-    return PART_TAIL;
-}
-
-static enum list_end run_of(enum part part)
-{
-    return part == PART_HEAD ? LIST_HEAD : LIST_TAIL;
-}
+/* ---- Any element ---- */
 
 static enum err row_get(struct txn *t, struct obj *o, const struct list_big *b, uint64_t i, struct slice *element)
 {
@@ -439,191 +353,7 @@ enum err list_big_get(struct txn *t, struct obj *o, uint64_t index, struct slice
     part = part_of(o, &b, &index);
     if (part == PART_ROWS)
         return row_get(t, o, &b, index, element);
-    TRY(run_locate(list_big_run(o, &b, run_of(part)), index, &p));
+    TRY(list_big_locate(list_big_run(o, &b, run_of(part)), index, &p));
     *element = p.entry;
     return OK;
-}
-
-enum err list_big_set(struct txn *t, struct obj *o, uint64_t index, struct slice element)
-{
-    uint64_t i = index, old_bytes;
-    struct list_big b;
-    struct slice old;
-    enum part part;
-
-    TRY(list_big_load(o, &b));
-    TRY(list_big_get(t, o, index, &old));
-    old_bytes = list_big_bytes(old);
-    part = part_of(o, &b, &i);
-    if (part != PART_ROWS) {
-        struct slice run = list_big_run(o, &b, run_of(part));
-        struct packed p;
-
-        TRY(run_locate(run, i, &p));
-        if (run.size - (p.next - p.at) + packed_entry_bytes(element.size) > RUN_BYTES_MAX) {
-            TRY(spill(t, o, &b, run_of(part), true, 0));
-            i = index - b.ends.head_count;
-            part = PART_ROWS;
-        } else {
-            run_remove(o, &b, run_of(part), p.at, p.next, 1);
-            run_insert(o, &b, run_of(part), p.at, element);
-        }
-    }
-    if (part == PART_ROWS)
-        txn_index_put(t, o, b.big.first + i, element);
-    b.big.spare += list_big_bytes(element) - old_bytes;
-    save(t, o, &b);
-    return OK;
-}
-
-/* Reads rows [from, to) into a packed run, leaving out those with the given ascending numbers. */
-static enum err collect(struct txn *t, struct obj *o, const struct list_big *b, uint64_t from, uint64_t to,
-                        const uint64_t *skip, uint64_t skips, struct buf *run)
-{
-    struct txn_cursor c;
-    uint64_t s = 0;
-    enum err e = OK;
-
-    if (from == to)
-        return OK;
-    TRY(txn_indexes(t, o, b->big.first + from, false, &c));
-    for (uint64_t i = from; i < to && (e = txn_cursor_next(&c)) == OK; i++) {
-        while (s < skips && skip[s] < i)
-            s++;
-        if (s == skips || skip[s] != i)
-            packed_write(run, c.value);
-    }
-    txn_cursor_close(&c);
-    return e == ERR_NOT_FOUND ? err_set(ERR_CORRUPT, "elements of a list are missing") : e;
-}
-
-/* Writes the entries of a packed run as rows from `row` on. */
-static void spread(struct txn *t, struct obj *o, uint64_t row, const struct buf *run)
-{
-    struct packed p = packed_begin(buf_slice(run));
-
-    while (packed_next(&p))
-        txn_index_put(t, o, row++, p.entry);
-}
-
-/* In front of row number i; 0 <= i <= rows. Moves the shorter side. */
-static enum err row_insert(struct txn *t, struct obj *o, struct list_big *b, uint64_t i, struct slice element)
-{
-    uint64_t rows = list_big_rows(o, b);
-    bool low = i < rows - i;
-    struct buf run = {0};
-    enum err e = low ? collect(t, o, b, 0, i, NULL, 0, &run) : collect(t, o, b, i, rows, NULL, 0, &run);
-
-    if (e == OK) {
-        txn_changed(t, o);
-        if (low)
-            b->big.first--;
-        spread(t, o, low ? b->big.first : b->big.first + i + 1, &run);
-        txn_index_put(t, o, b->big.first + i, element);
-    }
-    buf_free(&run);
-    return e;
-}
-
-enum err list_big_insert(struct txn *t, struct obj *o, uint64_t index, struct slice element)
-{
-    size_t need = packed_entry_bytes(element.size);
-    struct list_big b;
-
-    TRY(list_big_load(o, &b));
-    for (;;) {
-        uint64_t head = b.ends.head_count, behind = head + list_big_rows(o, &b);
-        enum list_end end = head > 0 && index <= head ? LIST_HEAD : LIST_TAIL;
-        struct packed p = {0};
-
-        if (end == LIST_TAIL && (b.ends.tail_count == 0 || index < behind)) {
-            TRY(row_insert(t, o, &b, index - head, element));
-            break;
-        }
-        if (!run_has_room(o, &b, end, need)) {
-            TRY(spill(t, o, &b, end, need > RUN_BYTES_MAX, need));
-            continue;
-        }
-        if (end == LIST_HEAD ? index > 0 : index > behind)
-            TRY(run_locate(list_big_run(o, &b, end), end == LIST_HEAD ? index - 1 : index - behind - 1, &p));
-        run_insert(o, &b, end, p.next, element);
-        break;
-    }
-    o->count++;
-    b.big.spare += list_big_bytes(element);
-    save(t, o, &b);
-    return OK;
-}
-
-/* Removes the rows with these ascending numbers. Moves the shorter side. */
-static enum err rows_remove(struct txn *t, struct obj *o, struct list_big *b, const uint64_t *numbers, uint64_t count)
-{
-    uint64_t rows = list_big_rows(o, b), low, high;
-    struct buf run = {0};
-    bool up;
-    enum err e;
-
-    if (count == 0)
-        return OK;
-    low = numbers[0];
-    high = numbers[count - 1];
-    up = high + 1 - count < rows - low - count; /* the lower side moves up, or the upper one down */
-    e = up ? collect(t, o, b, 0, high + 1, numbers, count, &run) : collect(t, o, b, low, rows, numbers, count, &run);
-    if (e == OK) {
-        uint64_t gone = up ? b->big.first : b->big.first + rows - count;
-
-        txn_changed(t, o);
-        spread(t, o, up ? b->big.first + count : b->big.first + low, &run);
-        for (uint64_t i = 0; i < count; i++)
-            txn_index_delete(t, o, gone + i);
-        if (up)
-            b->big.first += count;
-        o->count -= count;
-    }
-    buf_free(&run);
-    return e;
-}
-
-/* Removes the entries with these ascending numbers from a run, from the last to the first. */
-static enum err run_remove_at(struct obj *o, struct list_big *b, enum list_end end, const uint64_t *numbers,
-                              uint64_t base, uint64_t count)
-{
-    while (count-- > 0) {
-        struct packed p;
-
-        TRY(run_locate(list_big_run(o, b, end), numbers[count] - base, &p));
-        run_remove(o, b, end, p.at, p.next, 1);
-        o->count--;
-    }
-    return OK;
-}
-
-enum err list_big_remove(struct txn *t, struct obj *o, const uint64_t *indexes, uint64_t count, struct slice element)
-{
-    uint64_t head = 0, middle = 0, bytes = list_big_bytes(element), behind, *numbers;
-    struct buf buf = {0};
-    struct list_big b;
-    enum err e;
-
-    check(count > 0 && count < o->count);
-    TRY(list_big_load(o, &b));
-    behind = b.ends.head_count + list_big_rows(o, &b);
-    while (head < count && indexes[head] < b.ends.head_count)
-        head++;
-    while (head + middle < count && indexes[head + middle] < behind)
-        middle++;
-    numbers = (uint64_t *)(void *)buf_reserve(&buf, middle * sizeof *numbers);
-    for (uint64_t i = 0; i < middle; i++)
-        numbers[i] = indexes[head + i] - b.ends.head_count;
-    e = rows_remove(t, o, &b, numbers, middle); /* first: it reads */
-    if (e == OK)
-        e = run_remove_at(o, &b, LIST_TAIL, indexes + head + middle, behind, count - head - middle);
-    if (e == OK)
-        e = run_remove_at(o, &b, LIST_HEAD, indexes, 0, head);
-    if (e == OK) {
-        b.big.spare -= count * bytes;
-        save(t, o, &b);
-    }
-    buf_free(&buf);
-    return e;
 }
