@@ -4,10 +4,10 @@
 #include "server/node.h"
 
 #include <stdlib.h>
-#include <time.h>
 #include <uv.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "persistence/wal.h"
 #include "server/net/tls.h"
 #include "server/node_priv.h"
@@ -130,11 +130,8 @@ size_t node_workers(const struct node *n)
 
 msec_t node_now(const struct node *n)
 {
-    struct timespec t;
-
     (void)n;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (msec_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return clock_ms(CLOCK_REALTIME);
 }
 
 bool node_is_replica(const struct node *n)

@@ -119,7 +119,7 @@ static void expire_slot(struct set *s, unsigned db, struct space *space, slot_t 
 
 static void expire_cycle(struct set *s, unsigned *at, int64_t until_us)
 {
-    msec_t now_ms = clock_us(CLOCK_REALTIME) / 1000;
+    msec_t now_ms = clock_ms(CLOCK_REALTIME);
     unsigned all = s->databases * SLOTS;
 
     for (unsigned i = 0; i < all; i++, *at = (*at + 1) % all) {
@@ -169,7 +169,7 @@ static bool ttl_sample(struct set *s, struct space *space, slot_t number, msec_t
 /* As in Redis a running average, to which each cycle's sample adds a fiftieth. */
 static void ttl_cycle(struct set *s)
 {
-    msec_t now_ms = clock_us(CLOCK_REALTIME) / 1000;
+    msec_t now_ms = clock_ms(CLOCK_REALTIME);
 
     for (unsigned db = 0; db < s->databases; db++) {
         struct space *space = set_space(s, db);
@@ -199,7 +199,7 @@ void *keeper_run(void *set)
         int64_t until_us = clock_us(CLOCK_MONOTONIC) + CYCLE_BUSY_US;
 
         if (atomic_load(&s->expire_enabled) && !atomic_load(&s->following) &&
-            atomic_load(&s->expire_hold_ms) <= clock_us(CLOCK_REALTIME) / 1000)
+            atomic_load(&s->expire_hold_ms) <= clock_ms(CLOCK_REALTIME))
             expire_cycle(s, &at, until_us);
         ttl_cycle(s);
         if (atomic_exchange(&s->garbage_wanted, false))

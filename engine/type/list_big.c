@@ -1,5 +1,7 @@
 /*
- * list_big.c - long lists: runs at both ends, rows between; what pushes and pops do. What happens in the middle: list_big_middle.c.
+ * list_big.c - long lists: runs at both ends, rows between, and what pushes and pops do to them.
+ *
+ * What happens in the middle is in list_big_middle.c.
  */
 #include "engine/type/list_big_priv.h"
 

@@ -1,5 +1,5 @@
 /*
- * list_big_middle.c - long lists: elements that are replaced, inserted and removed anywhere, in a run or among the rows.
+ * list_big_middle.c - long lists: elements that are replaced, inserted and removed anywhere, in a run or between.
  *
  * What moves rows reads all of them into a packed run before it writes the first: then ERR_COLD changes nothing, and
  * rows may be overwritten in any order. Of the rows on both sides of a place the fewer are moved.

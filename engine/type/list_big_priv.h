@@ -1,6 +1,6 @@
 /*
- * list_big_priv.h - the value of a long list, as list_big.c and list_big_middle.c change it: its head, its two runs, and how a run
- * hands elements to the rows. A change ends with save(), which stores the head.
+ * list_big_priv.h - the value of a long list, as list_big.c and list_big_middle.c change it: its head, its two runs,
+ * and how a run hands elements to the rows. A change ends with save(), which stores the head.
  */
 #ifndef CAIRN_ENGINE_TYPE_LIST_BIG_PRIV_H
 #define CAIRN_ENGINE_TYPE_LIST_BIG_PRIV_H
@@ -59,7 +59,8 @@ static inline void run_insert(struct obj *o, struct list_big *b, enum list_end e
 }
 
 /* Removes bytes [from, to) of the run, which are `entries` entries. */
-static inline void run_remove(struct obj *o, struct list_big *b, enum list_end end, size_t from, size_t to, uint64_t entries)
+static inline void run_remove(struct obj *o, struct list_big *b, enum list_end end, size_t from, size_t to,
+                              uint64_t entries)
 {
     packed_remove(o, run_at(b, end) + from, run_at(b, end) + to);
     run_book(b, end, -(int64_t)entries, -(int64_t)(to - from));
@@ -73,9 +74,7 @@ static inline bool run_has_room(const struct obj *o, const struct list_big *b, e
 /* The entry number `index` of a run; its place counts from the beginning of the run. ERR_CORRUPT if there are fewer. */
 enum err list_big_locate(struct slice run, uint64_t index, struct packed *place) WARN_UNUSED;
 
-/*
- * Moves inner entries of a run to the rows: all, or as many as make the run half empty with room for `need` bytes. Saves.
- */
+/* Moves inner entries of a run to the rows: all, or until it is half empty with room for `need` bytes. Saves. */
 enum err list_big_spill(struct txn *t, struct obj *o, struct list_big *b, enum list_end end, bool all,
                         size_t need) WARN_UNUSED;
 

@@ -12,6 +12,7 @@
 #include "server/drive/cluster_service.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "engine/set/journal.h"
@@ -38,7 +39,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { NODES_CONF_BYTES_MAX = 64 << 20 };
@@ -68,14 +68,6 @@ struct cluster_service {
     uint8_t hidden[SLOTS / 8]; /* Under lock: slots whose keys are not listed, as another shard's */
     bool held;               /* Under lock: the hold on writes is complete, the log's end is final */
 };
-
-static msec_t clock_ms(clockid_t id)
-{
-    struct timespec now;
-
-    clock_gettime(id, &now);
-    return (msec_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static msec_t now_of(const struct cluster_service *s)
 {

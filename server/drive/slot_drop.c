@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "engine/set/journal.h"
@@ -19,7 +20,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { KEYS_PER_ROUND = 64 };
 
@@ -60,14 +60,11 @@ static void take(void *context, const struct obj *o)
 static enum err round_of(struct slot_drop *d, slot_t slot, bool *left, lsn_t *end)
 {
     struct txn *t = d->txn;
-    struct timespec now;
-    struct txn_options options = {.may_wait = true};
+    struct txn_options options = {.may_wait = true, .now_ms = clock_ms(CLOCK_REALTIME)};
     struct keys keys = {0};
     uint64_t next;
     enum err e;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    options.now_ms = (msec_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     /* now 0: keys whose time has passed are taken too */
     if ((e = set_scan(d->options.set, 0, slot, 0, KEYS_PER_ROUND, 0, take, &keys, &next)) != OK)
         goto done;

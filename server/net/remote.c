@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 
 enum { READ_BYTES = 16 << 10, LINE_BYTES_MAX = 64 << 10 };
 
@@ -30,14 +30,6 @@ struct remotes {
     struct remote *idle;  /* the last used one first */
     size_t count;
 };
-
-static msec_t clock_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (msec_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void remote_free(struct remote *c)
 {
@@ -84,10 +76,10 @@ void remotes_free(struct remotes *r)
 static enum err wait_for(int fd, short events, msec_t timeout_ms)
 {
     struct pollfd p = {.fd = fd, .events = events};
-    msec_t until = clock_ms() + timeout_ms;
+    msec_t until = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
 
     for (;;) {
-        msec_t left = until - clock_ms();
+        msec_t left = until - clock_ms(CLOCK_MONOTONIC);
         int n = poll(&p, 1, left <= 0 ? 0 : left > 1000000 ? 1000000 : (int)left);
 
         if (n > 0)
@@ -141,7 +133,7 @@ static enum err connect_any(const char *host, const char *port, msec_t timeout_m
 static enum err secure(struct remotes *r, struct remote *c, msec_t timeout_ms)
 {
     struct tls_context *context = NULL;
-    msec_t until = clock_ms() + timeout_ms;
+    msec_t until = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
 
     TRY(r->tls(r->context, &context));
     c->tls = tls_connect(context, c->fd);
@@ -156,7 +148,7 @@ static enum err secure(struct remotes *r, struct remote *c, msec_t timeout_ms)
             return OK;
         if (!wants_read && !wants_write)
             return err_set(ERR_PROTOCOL, "TLS handshake failed");
-        TRY(wait_for(c->fd, wants_write ? POLLOUT : POLLIN, until - clock_ms()));
+        TRY(wait_for(c->fd, wants_write ? POLLOUT : POLLIN, until - clock_ms(CLOCK_MONOTONIC)));
     }
 }
 
@@ -211,7 +203,7 @@ void remote_give(struct remotes *r, struct remote *c, bool sound)
     buf_clear(&c->in);
     c->in_at = 0;
     c->used_before = true;
-    c->idle_since_ms = clock_ms();
+    c->idle_since_ms = clock_ms(CLOCK_MONOTONIC);
     pthread_mutex_lock(&r->lock);
     if (r->count < REMOTE_KEPT_MAX) {
         c->next = r->idle;
@@ -226,7 +218,7 @@ void remote_give(struct remotes *r, struct remote *c, bool sound)
 
 void remotes_tick(struct remotes *r)
 {
-    msec_t before = clock_ms() - REMOTE_IDLE_MS;
+    msec_t before = clock_ms(CLOCK_MONOTONIC) - REMOTE_IDLE_MS;
     struct remote *old = NULL;
 
     pthread_mutex_lock(&r->lock);

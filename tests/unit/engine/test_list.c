@@ -1,5 +1,5 @@
 /*
- * test_list.c - lists: when they change their form, what their commands log and reply. The forms behave alike: test_list_model.c.
+ * test_list.c - lists: when they change their form, what their commands log and reply.
  */
 #include "tests/unit/engine/runner.h"
 

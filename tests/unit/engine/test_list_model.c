@@ -1,6 +1,7 @@
 /*
- * test_list_model.c - lists beside a plain array: random operations, packed and big, warm and cold; the rows of a big one are dense, and
- * its effects build the same list elsewhere.
+ * test_list_model.c - lists beside a plain array: random operations, packed and big, warm and cold.
+ *
+ * The rows of a big one are dense, and its effects build the same list elsewhere.
  */
 #include "tests/unit/engine/runner.h"
 
