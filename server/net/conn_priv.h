@@ -6,9 +6,6 @@
 
 #include "server/net/net_priv.h"
 
-#define STORE(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
-#define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
-
 static inline size_t conn_output_pending(const struct conn *c)
 {
     return c->out.size - c->out_at;

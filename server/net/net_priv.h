@@ -32,6 +32,9 @@ enum {
     LOG_PENDING_BYTES = 16 << 20,  /* a long turn hands its log bytes over from time to time */
 };
 
+#define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
+#define STORE(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
+
 struct client {
     /* Set once */
     struct clients *registry;
@@ -65,7 +68,6 @@ struct clients {
     struct client_limits limits;
     atomic_uint limits_version;
     uint64_t next_id;
-    enum client_pause pause;
     _Atomic msec_t pause_write_until, pause_all_until; /* unix ms; 0: not. The first: the later of the two below */
     msec_t asked_write_until, hold_write_until;        /* under lock: CLIENT PAUSE; a change of roles */
     struct worker **workers; /* Set once the workers run */
@@ -82,6 +84,7 @@ struct clients {
 struct client *client_new(struct clients *c, struct worker *w, int fd, const char *address, const char *local_address,
                           msec_t now_ms);
 void client_gone(struct client *client); /* the connection has ended: off the list */
+uint64_t client_memory(const struct client *c); /* bytes of its structs and buffers */
 
 enum message_kind {
     MESSAGE_SOCKET,    /* fd, flags, tls */
