@@ -25,7 +25,7 @@
 #include "server/run/call.h"
 #include "server/run/session.h"
 
-enum { SILENT_MS = 60000, REPLICAS_MS = 2000 };
+enum { SILENT_MS = 60000, REPLICAS_MS = 2000, WORD_BYTES = 6 /* around a short word of a command */ };
 
 /* ---- The end of a job in vain ---- */
 
@@ -194,6 +194,8 @@ enum err moves_gate(struct moves *m, const struct gate *g)
     for (size_t i = 0; i < g->slot_count; i++)
         if (!move_has(v, g->slots[i]))
             return gate_refuse(g, "ERR slot %u is not of this migration", g->slots[i]);
+    for (size_t i = 0; g->txn != NULL && i < g->argc; i++)
+        atomic_fetch_add(&v->bytes, g->argv[i].size + WORD_BYTES);
     return OK;
 }
 
@@ -249,6 +251,7 @@ static enum err rows(struct call *c)
         return reply_error(c, "ERR no migration on this connection");
     if (c->argc != 4)
         return reply_arity(c);
+    atomic_fetch_add(&v->bytes, c->argv[3].size);
     return arrive_rows(v, c->argv[3]) == OK ? reply_ok(c) : spoiled(c, v);
 }
 

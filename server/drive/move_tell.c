@@ -99,9 +99,9 @@ static int64_t eta_ms(const struct move *v, uint64_t spent_ms)
 {
     uint64_t keys = atomic_load(&v->keys), total = atomic_load(&v->keys_total);
 
-    if (move_ended(v->state) || keys >= total)
+    if (move_ended(v->state) || (keys >= total && total > 0))
         return 0;
-    return keys > 0 ? (int64_t)((total - keys) * spent_ms / keys) : -1;
+    return keys > 0 && total > 0 ? (int64_t)((total - keys) * spent_ms / keys) : -1;
 }
 
 /* The first eleven are Valkey's, in its order; the others are ours. Under the list's lock. */

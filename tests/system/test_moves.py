@@ -31,6 +31,7 @@ def _():
         theirs = moves(b)[0]
         equal((theirs["operation"], theirs["state"], theirs["name"]), ("IMPORT", "success", told["name"]))
         equal(theirs["keys"], told["keys"])
+        true(told["bytes"] // 2 < theirs["bytes"] <= told["bytes"], str((told, theirs)))
         same(before, whole(c), expiry_tolerance_ms=0)
         b.restart(kill=True)
         c.wait_ok()
@@ -246,6 +247,9 @@ def _():
         tool("rebalance", a.address, "--weight", f"{c.id_of(spare)}=0")
         equal(sum(y - x + 1 for x, y in ranges_of(c, spare) if "master" in c.table(spare)[c.id_of(spare)]["flags"]), 0)
         tool("move", a.address, "--to", "nobody", "--range", "0-1", code=1)
+        for wrong in ("nan", "-1", "inf", "x"):
+            true("not ID=WEIGHT" in tool("rebalance", a.address, "--weight", f"{c.id_of(a)}={wrong}", code=1), wrong)
+        true("not A-B" in tool("move", a.address, "--to", b.address, "--range", "5-1", code=1), "a range backwards")
         settled(c)
         same(before, whole(c), expiry_tolerance_ms=0)
 
