@@ -1,6 +1,5 @@
 """Slots that move as a whole: CLUSTER MIGRATESLOTS, GETSLOTMIGRATIONS, CANCELSLOTMIGRATIONS."""
 import os
-import random
 import subprocess
 import time
 
@@ -111,24 +110,6 @@ def _():
             same(before, whole(c), expiry_tolerance_ms=0)
         step(a, 0)
         move(c, a, b, (0, 100))
-
-
-@test("slots move back and forth while clients write every type: nothing is lost, doubled or out of order", seconds=240)
-def _():
-    with Cluster(3) as c, Writers(c) as writers:
-        rng = random.Random(7)
-        for _ in range(8):
-            a, b = rng.sample(c.nodes, 2)
-            mine = ranges_of(c, a)
-            if len(mine) == 0:
-                continue
-            first, last = rng.choice(mine)
-            middle = (first + last) // 2
-            told = move(c, a, b, (first, middle))
-            true(told["pause_us"] < 10_000_000, str(told))
-            writers.more()
-        settled(c)
-        writers.check()
 
 
 def crash(at, who, again=True):
