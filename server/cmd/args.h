@@ -58,6 +58,34 @@ static inline enum err arg_timeout(struct call *c, size_t i, msec_t *out)
     return OK;
 }
 
+/* The words of LMPOP, ZMPOP and those that wait: numkeys key [key ...] LEFT|RIGHT or MIN|MAX [COUNT count]. */
+struct mpop {
+    size_t first, keys; /* the keys' words */
+    bool second;        /* RIGHT, MAX */
+    int64_t count;      /* at least 1 */
+};
+
+/* From word `at` on; one, two: the names of the ends. An error reply if they are not so. */
+static inline enum err arg_mpop(struct call *c, size_t at, const char *one, const char *two, struct mpop *out)
+{
+    int64_t keys;
+
+    TRY(arg_at_least(c, at, 1, "numkeys should be greater than 0", &keys));
+    if ((uint64_t)keys > c->argc - at - 2)
+        return reply_syntax(c);
+    *out = (struct mpop){.first = at + 1, .keys = (size_t)keys, .count = 1};
+    at += 1 + (size_t)keys;
+    out->second = slice_is(c->argv[at], two);
+    if (!out->second && !slice_is(c->argv[at], one))
+        return reply_syntax(c);
+    if (++at == c->argc)
+        return OK;
+    if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
+        return reply_syntax(c);
+    TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &out->count));
+    return at + 2 == c->argc ? OK : reply_syntax(c);
+}
+
 /* A reply that is written while rows are read is taken back when a read fails: ERR_COLD must leave nothing behind. */
 static inline size_t reply_mark(const struct call *c)
 {

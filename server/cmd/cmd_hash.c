@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "engine/type/element_sample.h"
 #include "engine/type/element_walk.h"
 #include "engine/type/hash.h"
 #include "server/cmd/args.h"
@@ -240,52 +239,6 @@ static enum err hvals(struct call *c) /* HVALS key */
     return get_all(c, VALUES);
 }
 
-/* ---- Random ---- */
-
-static enum err random_many(struct call *c, struct obj *o, int64_t count, bool values)
-{
-    bool pairs = values && reply_protocol(c) == 3;
-    struct element_list list = {0};
-    enum err e = element_sample(c->txn, o, count < 0 ? (uint64_t)-count : (uint64_t)count, count < 0, &list);
-
-    if (e == OK) {
-        (void)reply_array(c, values && !pairs ? 2 * list.count : list.count);
-        for (size_t i = 0; i < list.count; i++) {
-            if (pairs)
-                (void)reply_array(c, 2);
-            (void)reply_bulk(c, element_list_name(&list, i));
-            if (values)
-                (void)reply_bulk(c, element_list_value(&list, i));
-        }
-    }
-    element_list_free(&list);
-    return e;
-}
-
-static enum err hrandfield(struct call *c) /* HRANDFIELD key [count [WITHVALUES]] */
-{
-    struct slice name, value;
-    int64_t count = 0;
-    struct obj *o;
-
-    if (c->argc > 2) {
-        TRY(arg_count(c, 2, &count));
-        if (c->argc > 4 || (c->argc == 4 && !slice_is(c->argv[3], "WITHVALUES")))
-            return reply_syntax(c);
-        if (c->argc == 4 && (count < -INT64_MAX / 2 || count > INT64_MAX / 2))
-            return reply_error(c, "ERR value is out of range");
-    }
-    TRY(find(c, &o));
-    if (o == NULL)
-        return c->argc > 2 ? reply_array(c, 0) : reply_null(c);
-    if (count < -ELEMENT_REPEATS_MAX)
-        return reply_error(c, "ERR value is out of range");
-    if (c->argc > 2)
-        return random_many(c, o, count, c->argc == 4);
-    TRY(element_random(c->txn, o, c->scratch, &name, &value));
-    return reply_bulk(c, name);
-}
-
 static const struct command_binding rows[] = {
     {"hset", hset, 0},
     {"hmset", hmset, 0},
@@ -301,6 +254,5 @@ static const struct command_binding rows[] = {
     {"hgetall", hgetall, 0},
     {"hkeys", hkeys, 0},
     {"hvals", hvals, 0},
-    {"hrandfield", hrandfield, 0},
 };
 const struct command_table cmd_hash_table = COMMAND_TABLE(rows);

@@ -9,7 +9,7 @@
 
 /* ---- Words ---- */
 
-static bool end_parse(struct slice word, enum list_end *out)
+bool cmd_list_end(struct slice word, enum list_end *out)
 {
     if (slice_is(word, "LEFT"))
         *out = LIST_HEAD;
@@ -135,37 +135,29 @@ static enum err first_list(struct call *c, size_t first, size_t count, struct ob
     return OK;
 }
 
-static enum err lmpop(struct call *c) /* LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
+enum err cmd_list_mpop(struct call *c, const struct mpop *words, struct obj *o)
 {
-    int64_t keys, count = 1;
-    size_t mark = reply_mark(c), at;
-    enum list_end end;
-    struct obj *o;
+    size_t mark = reply_mark(c);
+    int64_t count = words->count;
     enum err e;
 
-    TRY(arg_at_least(c, 1, 1, "numkeys should be greater than 0", &keys));
-    if ((uint64_t)keys > c->argc - 3)
-        return ERR_SYNTAX;
-    at = 2 + (size_t)keys;
-    if (!end_parse(c->argv[at++], &end))
-        return ERR_SYNTAX;
-    if (at < c->argc) {
-        if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
-            return ERR_SYNTAX;
-        TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &count));
-        if (at + 2 != c->argc)
-            return ERR_SYNTAX;
-    }
-    TRY(first_list(c, 2, (size_t)keys, &o));
-    if (o == NULL)
-        return reply_null_array(c);
-    if (count > (int64_t)list_length(o))
+    if ((uint64_t)count > list_length(o))
         count = (int64_t)list_length(o);
-    TRY(reply_array(c, 2));
-    TRY(reply_bulk(c, obj_key(o)));
-    TRY(reply_array(c, (size_t)count));
-    e = list_pop_logged(c->txn, o, end, (uint64_t)count, reply_each, c);
+    (void)reply_array(c, 2);
+    (void)reply_bulk(c, obj_key(o));
+    (void)reply_array(c, (size_t)count);
+    e = list_pop_logged(c->txn, o, words->second ? LIST_TAIL : LIST_HEAD, (uint64_t)count, reply_each, c);
     return e == OK ? OK : reply_take_back(c, mark, e);
+}
+
+static enum err lmpop(struct call *c) /* LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
+{
+    struct mpop words;
+    struct obj *o;
+
+    TRY(arg_mpop(c, 1, "LEFT", "RIGHT", &words));
+    TRY(first_list(c, words.first, words.keys, &o));
+    return o != NULL ? cmd_list_mpop(c, &words, o) : reply_null_array(c);
 }
 
 /* ---- Move ---- */
@@ -185,7 +177,7 @@ static enum err lmove(struct call *c) /* LMOVE source destination LEFT|RIGHT LEF
 {
     enum list_end from, to;
 
-    if (!end_parse(c->argv[3], &from) || !end_parse(c->argv[4], &to))
+    if (!cmd_list_end(c->argv[3], &from) || !cmd_list_end(c->argv[4], &to))
         return ERR_SYNTAX;
     return move(c, from, to);
 }

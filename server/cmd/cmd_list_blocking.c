@@ -8,12 +8,7 @@
 
 #include "engine/type/list.h"
 #include "server/cmd/args.h"
-
-static bool end_of(struct slice word, enum list_end *out)
-{
-    *out = slice_is(word, "LEFT") ? LIST_HEAD : LIST_TAIL;
-    return *out == LIST_HEAD || slice_is(word, "RIGHT");
-}
+#include "server/cmd/cmd_list.h"
 
 /* The first list among the keys; ERR_NOT_FOUND. Who waits already is not disturbed by a key of another type. */
 static enum err first_list(struct call *c, size_t first, size_t count, struct obj **out)
@@ -64,39 +59,17 @@ static enum err brpop(struct call *c) /* BRPOP key [key ...] timeout */
 
 static enum err blmpop(struct call *c) /* BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count] */
 {
-    int64_t keys = 0, count = 1;
-    size_t mark = reply_mark(c), at;
     msec_t timeout_ms = 0;
+    struct mpop words;
     struct obj *o = NULL;
-    enum list_end end;
     enum err e;
 
     TRY(arg_timeout(c, 1, &timeout_ms));
-    TRY(arg_at_least(c, 2, 1, "numkeys should be greater than 0", &keys));
-    if ((uint64_t)keys > c->argc - 4)
-        return ERR_SYNTAX;
-    at = 3 + (size_t)keys;
-    if (!end_of(c->argv[at++], &end))
-        return ERR_SYNTAX;
-    if (at < c->argc) {
-        if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
-            return ERR_SYNTAX;
-        TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &count));
-        if (at + 2 != c->argc)
-            return ERR_SYNTAX;
-    }
-    e = first_list(c, 3, (size_t)keys, &o);
+    TRY(arg_mpop(c, 2, "LEFT", "RIGHT", &words));
+    e = first_list(c, words.first, words.keys, &o);
     if (e == ERR_NOT_FOUND)
         return call_block(c, timeout_ms);
-    if (e != OK)
-        return e;
-    if ((uint64_t)count > list_length(o))
-        count = (int64_t)list_length(o);
-    (void)reply_array(c, 2);
-    (void)reply_bulk(c, obj_key(o));
-    (void)reply_array(c, (size_t)count);
-    e = list_pop_logged(c->txn, o, end, (uint64_t)count, reply_each, c);
-    return e == OK ? OK : reply_take_back(c, mark, e);
+    return e == OK ? cmd_list_mpop(c, &words, o) : e;
 }
 
 static enum err move(struct call *c, enum list_end from, enum list_end to, size_t timeout_at)
@@ -120,7 +93,7 @@ static enum err blmove(struct call *c) /* BLMOVE source destination LEFT|RIGHT L
 {
     enum list_end from, to;
 
-    if (!end_of(c->argv[3], &from) || !end_of(c->argv[4], &to))
+    if (!cmd_list_end(c->argv[3], &from) || !cmd_list_end(c->argv[4], &to))
         return ERR_SYNTAX;
     return move(c, from, to, 5);
 }

@@ -161,36 +161,6 @@ static enum err spop(struct call *c) /* SPOP key [count] */
     return reply_bulk(c, buf_slice(c->scratch));
 }
 
-static enum err srandmember(struct call *c) /* SRANDMEMBER key [count] */
-{
-    struct element_list list = {0};
-    struct slice name, value;
-    int64_t count = 0;
-    struct obj *o;
-    enum err e;
-
-    if (c->argc > 3)
-        return reply_syntax(c);
-    if (c->argc == 3)
-        TRY(arg_count(c, 2, &count));
-    TRY(find(c, &o));
-    if (o == NULL)
-        return c->argc == 3 ? reply_array(c, 0) : reply_null(c);
-    if (count < -ELEMENT_REPEATS_MAX)
-        return reply_error(c, "ERR value is out of range");
-    if (c->argc == 2) {
-        TRY(element_random(c->txn, o, c->scratch, &name, &value));
-        return reply_bulk(c, name);
-    }
-    e = element_sample(c->txn, o, count < 0 ? (uint64_t)-count : (uint64_t)count, count < 0, &list);
-    if (e == OK) {
-        (void)reply_array(c, list.count);
-        reply_names(c, &list);
-    }
-    element_list_free(&list);
-    return e;
-}
-
 /* ---- Algebra ---- */
 
 static enum err algebra(struct call *c, enum set_operation operation)
@@ -278,7 +248,6 @@ static const struct command_binding rows[] = {
     {"scard", scard, 0},
     {"smembers", smembers, 0},
     {"spop", spop, 0},
-    {"srandmember", srandmember, 0},
     {"sinter", sinter, 0},
     {"sintercard", sintercard, 0},
     {"sinterstore", sinterstore, 0},

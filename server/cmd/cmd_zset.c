@@ -3,7 +3,6 @@
  */
 #include "server/cmd/cmd_zset.h"
 
-#include "engine/type/element_sample.h"
 #include "engine/type/element_walk.h"
 #include "engine/type/zset.h"
 #include "engine/type/zset_walk.h"
@@ -253,52 +252,6 @@ static enum err zscan(struct call *c) /* ZSCAN key cursor [MATCH pattern] [COUNT
     return cmd_scan_elements(c, OBJ_ZSET);
 }
 
-/* ---- Random ---- */
-
-static enum err random_many(struct call *c, struct obj *o, int64_t count, bool scores)
-{
-    bool pairs = scores && reply_protocol(c) == 3;
-    struct element_list list = {0};
-    enum err e = element_sample(c->txn, o, count < 0 ? (uint64_t)-count : (uint64_t)count, count < 0, &list);
-
-    if (e == OK) {
-        (void)reply_array(c, scores && !pairs ? 2 * list.count : list.count);
-        for (size_t i = 0; i < list.count; i++) {
-            if (pairs)
-                (void)reply_array(c, 2);
-            (void)reply_bulk(c, element_list_name(&list, i));
-            if (scores)
-                (void)reply_double(c, zset_list_score(&list, i));
-        }
-    }
-    element_list_free(&list);
-    return e;
-}
-
-static enum err zrandmember(struct call *c) /* ZRANDMEMBER key [count [WITHSCORES]] */
-{
-    struct slice name, value;
-    int64_t count = 0;
-    struct obj *o;
-
-    if (c->argc > 2) {
-        TRY(arg_count(c, 2, &count));
-        if (c->argc > 4 || (c->argc == 4 && !slice_is(c->argv[3], "WITHSCORES")))
-            return reply_syntax(c);
-        if (c->argc == 4 && (count < -INT64_MAX / 2 || count > INT64_MAX / 2))
-            return reply_error(c, "ERR value is out of range");
-    }
-    TRY(find(c, &o));
-    if (o == NULL)
-        return c->argc > 2 ? reply_array(c, 0) : reply_null(c);
-    if (count < -ELEMENT_REPEATS_MAX)
-        return reply_error(c, "ERR value is out of range");
-    if (c->argc > 2)
-        return random_many(c, o, count, c->argc == 4);
-    TRY(element_random(c->txn, o, c->scratch, &name, &value));
-    return reply_bulk(c, name);
-}
-
 static const struct command_binding rows[] = {
     {"zadd", zadd, 0},
     {"zincrby", zincrby, 0},
@@ -309,6 +262,5 @@ static const struct command_binding rows[] = {
     {"zrank", zrank, 0},
     {"zrevrank", zrevrank, 0},
     {"zscan", zscan, 0},
-    {"zrandmember", zrandmember, 0},
 };
 const struct command_table cmd_zset_table = COMMAND_TABLE(rows);

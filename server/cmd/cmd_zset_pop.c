@@ -110,71 +110,41 @@ static enum err take_logged(struct call *c, struct obj *o, enum end end, int64_t
     return OK;
 }
 
-/* The words numkeys key [key ...] MIN|MAX [COUNT count] from word `at` on. */
-struct mpop_options {
-    size_t first, keys;
-    enum end end;
-    int64_t count;
-};
-
-static enum err mpop_parse(struct call *c, size_t at, struct mpop_options *out)
+static enum err mpop(struct call *c, const struct mpop *words, struct obj *o)
 {
-    int64_t keys;
-
-    TRY(arg_at_least(c, at, 1, "numkeys should be greater than 0", &keys));
-    if ((uint64_t)keys > c->argc - at - 2)
-        return reply_syntax(c);
-    *out = (struct mpop_options){.first = at + 1, .keys = (size_t)keys, .count = 1};
-    at += 1 + (size_t)keys;
-    if (slice_is(c->argv[at], "MIN"))
-        out->end = LOWEST;
-    else if (slice_is(c->argv[at], "MAX"))
-        out->end = HIGHEST;
-    else
-        return reply_syntax(c);
-    if (++at == c->argc)
-        return OK;
-    if (at + 1 == c->argc || !slice_is(c->argv[at], "COUNT"))
-        return reply_syntax(c);
-    TRY(arg_at_least(c, at + 1, 1, "count should be greater than 0", &out->count));
-    return at + 2 == c->argc ? OK : reply_syntax(c);
-}
-
-static enum err mpop(struct call *c, const struct mpop_options *options, struct obj *o)
-{
-    int64_t count = at_most_all(o, options->count);
+    int64_t count = at_most_all(o, words->count);
     size_t mark = reply_mark(c);
     enum err e;
 
     (void)reply_array(c, 2);
     (void)reply_bulk(c, obj_key(o));
     (void)reply_array(c, (size_t)count);
-    e = take_logged(c, o, options->end, count, true);
+    e = take_logged(c, o, words->second ? HIGHEST : LOWEST, count, true);
     return e == OK ? OK : reply_take_back(c, mark, e);
 }
 
 static enum err zmpop(struct call *c) /* ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
 {
-    struct mpop_options options;
+    struct mpop words;
     struct obj *o;
 
-    TRY(mpop_parse(c, 1, &options));
-    TRY(first_set(c, options.first, options.keys, &o));
-    return o != NULL ? mpop(c, &options, o) : reply_null_array(c);
+    TRY(arg_mpop(c, 1, "MIN", "MAX", &words));
+    TRY(first_set(c, words.first, words.keys, &o));
+    return o != NULL ? mpop(c, &words, o) : reply_null_array(c);
 }
 
 /* ---- Waiting for members ---- */
 
 static enum err bzmpop(struct call *c) /* BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count] */
 {
-    struct mpop_options options;
+    struct mpop words;
     msec_t timeout_ms = 0;
     struct obj *o;
 
-    TRY(mpop_parse(c, 2, &options));
+    TRY(arg_mpop(c, 2, "MIN", "MAX", &words));
     TRY(arg_timeout(c, 1, &timeout_ms));
-    TRY(first_set(c, options.first, options.keys, &o));
-    return o != NULL ? mpop(c, &options, o) : call_block(c, timeout_ms);
+    TRY(first_set(c, words.first, words.keys, &o));
+    return o != NULL ? mpop(c, &words, o) : call_block(c, timeout_ms);
 }
 
 static enum err bzpop(struct call *c, enum end end)

@@ -11,6 +11,7 @@
 #include "server/cmd/cmd_keys.h"
 #include "server/cmd/cmd_lcs.h"
 #include "server/cmd/cmd_list.h"
+#include "server/cmd/cmd_random.h"
 #include "server/cmd/cmd_scan.h"
 #include "server/cmd/cmd_set.h"
 #include "server/cmd/cmd_sort.h"
@@ -84,7 +85,7 @@ static const struct command_binding *find(struct slice name)
     const struct command_table *const tables[] = {&cmd_string_table, &cmd_bitmap_table, &cmd_lcs_table, &cmd_list_table,
                                                   &cmd_hash_table,   &cmd_set_table,    &cmd_keys_table, &cmd_sort_table,
                                                   &cmd_scan_table,   &cmd_zset_table,   &cmd_zset_range_table,
-                                                  &cmd_zset_pop_table, &cmd_zset_algebra_table, &frame_table};
+                                                  &cmd_zset_pop_table, &cmd_zset_algebra_table, &cmd_random_table, &frame_table};
 
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (size_t i = 0; i < tables[t]->count; i++)
