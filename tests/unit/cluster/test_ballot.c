@@ -5,6 +5,7 @@
 
 #include "cluster/ballot.h"
 #include "cluster/nodes_conf.h"
+#include "tests/unit/suite.h"
 
 #include <stdlib.h>
 
@@ -225,11 +226,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ballot");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, ballot__a_vote_names_whom_an_earlier_one_may_have_replaced);
     tcase_add_test(tests, ballot__a_restart_keeps_it);
     tcase_add_test(tests, ballot__ends_when_the_candidate_is_a_replica_after_its_election);
@@ -237,8 +235,5 @@ int main(void)
     tcase_add_test(tests, ballot__says_nothing_of_a_master_that_knows_it_in_later_epochs);
     tcase_add_test(tests, ballot__a_master_that_may_have_been_replaced_does_not_count_whoever_votes_first);
     tcase_add_test(tests, ballot__a_master_with_a_later_epoch_counts);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("ballot", tests);
 }

@@ -2,6 +2,7 @@
  * test_codec.c - bus messages against bytes captured from real servers, and against bytes nobody should send.
  */
 #include "cluster/codec.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -377,11 +378,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("codec");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, codec__reads_the_captured_ping_of_a_redis_7_0_replica);
     tcase_add_test(tests, codec__reads_the_captured_meet_of_redis_7_2_with_its_extensions);
     tcase_add_test(tests, codec__writes_the_captured_ping_back_byte_for_byte);
@@ -396,8 +394,5 @@ int main(void)
     tcase_add_test(tests, codec__names_with_separators_of_nodes_conf_read_as_empty);
     tcase_add_test(tests, frame__asks_for_more_until_the_message_is_whole);
     tcase_add_test(tests, frame__closes_on_a_bad_signature_or_length);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("codec", tests);
 }

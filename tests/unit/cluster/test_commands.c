@@ -4,6 +4,7 @@
 #include "lab.h"
 
 #include "cluster/routing.h"
+#include "tests/unit/suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -561,11 +562,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("commands");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, addslots__refusals_change_nothing);
     tcase_add_test(tests, addslots__is_durable_before_the_reply);
     tcase_add_test(tests, flushslots__wants_an_empty_database);
@@ -588,8 +586,5 @@ int main(void)
     tcase_add_test(tests, routing__answers_in_the_order_of_redis);
     tcase_add_test(tests, routing__when_down_only_reads_pass_and_only_if_allowed);
     tcase_add_test(tests, routing__endpoint_follows_the_preferred_type);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("commands", tests);
 }

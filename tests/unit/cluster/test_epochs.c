@@ -2,6 +2,7 @@
  * test_epochs.c - epochs, the slot update rule, votes: who wins, and what is durable first.
  */
 #include "lab.h"
+#include "tests/unit/suite.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -578,11 +579,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("epochs");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, header__with_greater_epochs_raises_ours_and_is_durable_before_the_answer);
     tcase_add_test(tests, collision__the_smaller_id_takes_a_new_epoch);
     tcase_add_test(tests, collision__the_greater_id_does_nothing);
@@ -609,8 +607,5 @@ int main(void)
     tcase_add_test(tests, vote__is_refused_for_a_claim_older_than_what_is_known);
     tcase_add_test(tests, vote__to_replace_one_master_is_given_once_in_two_timeouts);
     tcase_add_test(tests, vote__needs_slots_of_ones_own);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("epochs", tests);
 }

@@ -2,6 +2,7 @@
  * test_failover.c - this node stands for election, fails over by hand, migrates, and stops writing when cut off.
  */
 #include "lab.h"
+#include "tests/unit/suite.h"
 
 #include <stdlib.h>
 
@@ -531,11 +532,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("failover");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, election__the_only_replica_asks_at_once_and_durably);
     tcase_add_test(tests, election__a_majority_of_votes_makes_a_master_of_all_slots);
     tcase_add_test(tests, election__a_voter_counts_once);
@@ -559,8 +557,5 @@ int main(void)
     tcase_add_test(tests, migration__leaves_no_master_with_a_replica_that_has_no_data_yet);
     tcase_add_test(tests, lease__a_master_that_hears_no_answers_stops_within_the_node_timeout);
     tcase_add_test(tests, start__says_the_role_again);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("failover", tests);
 }

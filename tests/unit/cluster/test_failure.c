@@ -2,6 +2,7 @@
  * test_failure.c - PFAIL, reports, FAIL and back; cluster_state and its delays.
  */
 #include "lab.h"
+#include "tests/unit/suite.h"
 
 #include <stdlib.h>
 
@@ -328,11 +329,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("failure");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, pfail__after_a_ping_unanswered_for_the_timeout);
     tcase_add_test(tests, pfail__is_told_to_all_masters_at_once);
     tcase_add_test(tests, pfail__clears_at_any_pong);
@@ -349,8 +347,5 @@ int main(void)
     tcase_add_test(tests, state__fails_with_a_failed_owner_but_not_with_a_possibly_failed_one);
     tcase_add_test(tests, state__fails_in_a_minority_and_comes_back_after_a_delay);
     tcase_add_test(tests, state__without_full_coverage_only_a_majority_is_needed);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("failure", tests);
 }

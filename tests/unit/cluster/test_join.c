@@ -2,6 +2,7 @@
  * test_join.c - MEET, handshakes, ids, addresses and forgetting.
  */
 #include "lab.h"
+#include "tests/unit/suite.h"
 
 #include <stdlib.h>
 
@@ -291,11 +292,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("join");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, meet__connects_says_meet_and_learns_the_real_id_from_the_pong);
     tcase_add_test(tests, meet__of_an_address_in_handshake_is_ok_and_adds_nothing);
     tcase_add_test(tests, handshake__ends_without_trace_when_nobody_answers);
@@ -310,8 +308,5 @@ int main(void)
     tcase_add_test(tests, forget__tells_others_by_extension_and_obeys_theirs);
     tcase_add_test(tests, publish__of_a_known_node_is_delivered_and_ours_goes_to_all);
     tcase_add_test(tests, link__a_second_inbound_one_of_a_node_replaces_the_first);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("join", tests);
 }

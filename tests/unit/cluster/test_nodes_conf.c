@@ -4,6 +4,7 @@
 #include "lab.h"
 
 #include "cluster/nodes_conf.h"
+#include "tests/unit/suite.h"
 
 #include <stdlib.h>
 
@@ -175,11 +176,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("nodes_conf");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, nodes_conf__loads_a_file_of_redis_7_0);
     tcase_add_test(tests, nodes_conf__loads_the_auxiliary_fields_of_redis_7_2);
     tcase_add_test(tests, nodes_conf__prints_the_line_that_redis_7_2_prints);
@@ -187,8 +185,5 @@ int main(void)
     tcase_add_test(tests, nodes_conf__damage_is_refused_with_a_text);
     tcase_add_test(tests, nodes_conf__unknown_variables_quotes_and_missing_bus_ports_are_fine);
     tcase_add_test(tests, nodes_conf__any_cut_of_a_file_loads_or_is_refused);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("nodes_conf", tests);
 }

@@ -2,6 +2,7 @@
  * test_bitmap.c - bits of strings: what an array of bits gives, in the plain and the chunked form, dense and sparse.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -420,10 +421,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("bitmap");
     TCase *tc = tcase_create("bitmap");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
@@ -435,10 +433,5 @@ int main(void)
     tcase_add_test(tc, bitmap__fields_of_any_width_and_place_are_read_and_written_alone);
     tcase_add_test(tc, bitmap__field_additions_wrap_saturate_or_fail);
     tcase_add_test(tc, bitmap__commands_reply_as_redis_does);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("bitmap", tc);
 }

@@ -2,6 +2,7 @@
  * test_checkpoint.c - a set's files become another set's data: exact to the frame, through drains of both kinds, under writers.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -258,19 +259,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("checkpoint");
     TCase *c = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(c, 240);
     tcase_add_test(c, checkpoint__is_the_data_at_its_position_in_another_set);
     tcase_add_test(c, checkpoint__of_nothing_empties);
     tcase_add_test(c, checkpoint__with_a_damaged_file_is_refused_and_leaves_the_data);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("checkpoint", c);
 }

@@ -21,6 +21,7 @@
 #include "persistence/recovery.h"
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -493,17 +494,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("crash");
     TCase *tc = tcase_create("crash");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, crash__nothing_acknowledged_is_lost_by_kill_9_at_any_moment);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("crash", tc);
 }

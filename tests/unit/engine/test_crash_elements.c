@@ -15,6 +15,7 @@
 #include "persistence/recovery.h"
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -414,17 +415,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("crash of elements");
     TCase *tc = tcase_create("crash");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, crash__members_and_their_order_survive_kill_9_at_any_moment);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("crash of elements", tc);
 }

@@ -2,6 +2,7 @@
  * test_cursor.c - walks over the rows of a family: their bounds, and how their end is told.
  */
 #include "engine/store/store.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -131,19 +132,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cursor");
     TCase *tests = tcase_create("cursor");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, cursor__a_walk_over_a_prefix_sees_its_rows_and_no_others);
     tcase_add_test(tests, cursor__a_walk_that_was_left_early_has_no_error);
     tcase_add_test(tests, cursor__a_walk_that_would_need_the_disk_does_not_end_well);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("cursor", tests);
 }

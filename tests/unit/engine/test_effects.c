@@ -4,6 +4,7 @@
  * Two working sets: random commands run on one, the effects in its journal on the other.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -300,10 +301,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("effects");
     TCase *c = tcase_create("effects");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
@@ -311,10 +309,5 @@ int main(void)
     tcase_add_test(c, effects__are_none_for_commands_that_change_nothing);
     tcase_add_test(c, effects__an_expired_key_is_deleted_before_it_is_written_anew);
     tcase_add_test(c, effects__replies_of_what_clients_get_wrong_or_ask_at_the_edge);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("effects", c);
 }

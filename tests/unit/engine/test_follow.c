@@ -3,6 +3,7 @@
  * copy that takes the place of the data.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/hash.h"
 #include "engine/set/stage.h"
@@ -220,11 +221,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("follow");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, follow__logs_an_effect_as_the_bytes_that_came);
     tcase_add_test(tests, follow__adds_local_effects_that_count_in_no_position);
@@ -233,8 +231,5 @@ int main(void)
     tcase_add_test(tests, follow__hides_expired_keys_and_keeps_them);
     tcase_add_test(tests, stage__is_not_seen_before_it_takes_the_place_of_the_data);
     tcase_add_test(tests, stage__can_be_emptied_and_filled_again);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("follow", tests);
 }

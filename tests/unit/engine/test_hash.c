@@ -2,6 +2,7 @@
  * test_hash.c - hashes: both forms behave alike, and what is logged rebuilds them.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/num.h"
@@ -484,10 +485,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("hash");
     TCase *c = tcase_create("hash");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
@@ -506,10 +504,5 @@ int main(void)
     tcase_add_test(c, hash__samples_are_distinct_or_repeat_as_asked);
     tcase_add_test(c, hash__single_draws_reach_all_of_a_big_hash_evenly);
     tcase_add_test(c, hash__a_cold_look_up_changes_nothing);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("hash", c);
 }

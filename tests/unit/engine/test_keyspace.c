@@ -2,6 +2,7 @@
  * test_keyspace.c - expiry conditions, and values of every type and form that go to another key.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "engine/type/element_walk.h"
@@ -505,10 +506,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("keyspace");
     TCase *c = tcase_create("keyspace");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, keyspace__expiry_is_logged_as_an_absolute_time);
@@ -524,10 +522,5 @@ int main(void)
     tcase_add_test(c, keyspace__move_logs_each_effect_in_its_database);
     tcase_add_loop_test(c, keyspace__a_cold_rename_changes_nothing, 0, VALUES);
     tcase_add_test(c, keyspace__small_integers_count_as_shared);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("keyspace", c);
 }

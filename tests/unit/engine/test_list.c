@@ -2,6 +2,7 @@
  * test_list.c - lists: when they change their form, what their commands log and reply.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "engine/type/list_big.h"
 
@@ -358,10 +359,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("list");
     TCase *tc = tcase_create("list");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
@@ -377,10 +375,5 @@ int main(void)
     tcase_add_test(tc, list__stored_whole_replaces_whatever_was_there);
     tcase_add_test(tc, list__commands_reply_as_redis_does);
     tcase_add_test(tc, list__cold_big_lists_answer_cold_before_anything_is_changed);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("list", tc);
 }

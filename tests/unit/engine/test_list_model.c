@@ -4,6 +4,7 @@
  * The rows of a big one are dense, and its effects build the same list elsewhere.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -294,18 +295,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("list_model");
     TCase *tc = tcase_create("list_model");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, list__random_operations_give_what_an_array_gives_packed_and_big_warm_and_cold);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("list_model", tc);
 }

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "engine/set/elements.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -189,19 +190,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("order");
     TCase *tc = tcase_create("order");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, order__agrees_with_a_sorted_array_through_changes_and_flights);
     tcase_add_test(tc, elements__what_is_clean_is_forgotten_and_what_changed_is_not);
     tcase_add_test(tc, elements__what_the_store_never_had_leaves_no_tomb);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("order", tc);
 }

@@ -2,6 +2,7 @@
  * test_range.c - keys of whole slots that come and go as ranges of rows.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -276,10 +277,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("range");
     TCase *tests = tcase_create("range");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, range__drop_takes_every_key_of_the_slots_and_no_other);
@@ -289,10 +287,5 @@ int main(void)
     tcase_add_test(tests, range__rows_that_land_are_read_counted_and_stand_at_their_frames_end);
     tcase_add_test(tests, range__rows_land_where_tombstones_of_their_keys_wait_for_a_drain);
     tcase_add_test(tests, range__rows_of_keys_that_are_here_or_may_not_come_change_nothing);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("range", tests);
 }

@@ -2,6 +2,7 @@
  * test_reaper.c - the rows of deleted collections go, all of them and no others.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -120,19 +121,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("reaper");
     TCase *tests = tcase_create("reaper");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, reaper__removes_every_row_of_what_was_deleted_and_no_other);
     tcase_add_test(tests, reaper__removes_what_is_deleted_while_it_is_at_something_else);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("reaper", tests);
 }

@@ -2,6 +2,7 @@
  * test_set.c - the working set: what is written is found again, in memory and in the store; counts are exact.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -448,10 +449,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("set");
     TCase *tc = tcase_create("set");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
@@ -471,10 +469,5 @@ int main(void)
     tcase_add_test(tc, set__random_operations_agree_with_a_model_under_a_tiny_budget);
     tcase_add_test(tc, row__sortable_doubles_keep_their_order);
     tcase_add_test(tc, record__damaged_bytes_are_refused_and_whole_ones_come_back);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("set", tc);
 }

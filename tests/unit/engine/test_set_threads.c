@@ -3,6 +3,7 @@
  * Meant for the thread sanitizer too.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -160,17 +161,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("set_threads");
     TCase *tc = tcase_create("set_threads");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, set__threads_see_their_own_writes_through_drains_and_evictions);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("set_threads", tc);
 }

@@ -2,6 +2,7 @@
  * test_sets.c - Redis' sets: both forms behave alike, algebra agrees with a model, random commands log what they did.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -534,10 +535,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sets");
     TCase *c = tcase_create("sets");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
@@ -554,10 +552,5 @@ int main(void)
     tcase_add_test(c, sets__emptying_a_big_one_packs_its_last_members_and_keeps_expiry_and_encoding);
     tcase_add_test(c, sets__a_long_walk_is_left_to_a_thread_that_may_wait);
     tcase_add_test(c, sets__algebra_refuses_other_types_even_when_a_set_is_absent);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("sets", c);
 }

@@ -2,6 +2,7 @@
  * test_sort.c - SORT: orders, limits, other keys, and the stored list.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/num.h"
@@ -264,10 +265,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sort");
     TCase *c = tcase_create("sort");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, sort__numbers_ascend_and_descend);
@@ -280,10 +278,5 @@ int main(void)
     tcase_add_test(c, sort__a_set_has_no_order_that_descending_could_turn_round);
     tcase_add_test(c, sort__a_stored_result_replaces_the_target_and_is_logged_as_a_list);
     tcase_add_test(c, sort__a_big_list_comes_in_the_order_of_a_plain_sort);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("sort", c);
 }

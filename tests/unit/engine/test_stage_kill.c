@@ -15,6 +15,7 @@
 #include "persistence/recovery.h"
 #include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdatomic.h>
@@ -397,10 +398,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("stage_kill");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     files = *vfs_posix();
     files.write_at = write_at;
@@ -409,10 +407,6 @@ int main(void)
     files.unlink = unlink_file;
     files.truncate = truncate_file;
     tcase_set_timeout(tests, 300);
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, stage__is_old_or_new_after_a_kill_at_every_step);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("stage_kill", tests);
 }

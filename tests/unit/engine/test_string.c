@@ -2,6 +2,7 @@
  * test_string.c - strings: the plain and the chunked form behave alike, SET reuses memory, effects have absolute times.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -464,10 +465,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("string");
     TCase *tc = tcase_create("string");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
@@ -483,10 +481,5 @@ int main(void)
     tcase_add_test(tc, string__encoding_is_what_redis_would_have_chosen);
     tcase_add_test(tc, string__commands_reply_as_redis_does);
     tcase_add_test(tc, string__lcs_beyond_the_bound_of_its_table_is_refused);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("string", tc);
 }

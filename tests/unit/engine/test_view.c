@@ -2,6 +2,7 @@
  * test_view.c - views of all databases: one moment, exact to the frame, whatever goes on meanwhile.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -215,18 +216,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("view");
     TCase *c = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(c, 120);
     tcase_add_test(c, view__holds_exactly_the_frames_up_to_its_position);
     tcase_add_test(c, view__stays_as_it_was_while_keys_change_and_databases_are_emptied);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("view", c);
 }

@@ -4,6 +4,7 @@
  * sanitizer too.
  */
 #include "tests/unit/engine/harness.h"
+#include "tests/unit/suite.h"
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -461,18 +462,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wave");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, wave__gives_the_journal_and_the_keys_of_one_command_after_the_other);
     tcase_add_test(tests, wave__is_one_change_for_readers_through_drains_and_cold_keys);
     tcase_add_test(tests, wave__keeps_the_counts_of_each_command_in_its_own_frame);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wave", tests);
 }

@@ -2,6 +2,7 @@
  * test_zset.c - sorted sets: ranges by bytes, error texts, encodings, what is logged, set algebra, pops.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "engine/type/zset.h"
 
@@ -354,10 +355,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("zset");
     TCase *c = tcase_create("zset");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
@@ -372,10 +370,5 @@ int main(void)
     tcase_add_test(c, zset__a_big_one_whose_scores_changed_often_is_written_anew_and_stays_the_same);
     tcase_add_test(c, zset__a_big_one_that_has_shrunk_is_packed_again_and_keeps_its_expiry_and_encoding);
     tcase_add_test(c, zset__replies_have_the_shapes_of_either_protocol);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("zset", c);
 }

@@ -2,6 +2,7 @@
  * test_zset_model.c - sorted sets: random commands against a plain model, in both forms, and what they log run elsewhere.
  */
 #include "tests/unit/engine/runner.h"
+#include "tests/unit/suite.h"
 
 #include "base/num.h"
 #include "base/rng.h"
@@ -421,20 +422,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("zset_model");
     TCase *c = tcase_create("zset_model");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, zset__random_history_of_a_packed_one_agrees_with_a_model);
     tcase_add_test(c, zset__random_history_across_the_packed_limits_agrees_with_a_model);
     tcase_add_test(c, zset__random_history_of_a_big_one_agrees_with_a_model);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run("zset_model", c);
 }

@@ -4,6 +4,7 @@
 #include "persistence/vfs.h"
 #include "tools/check_log.h"
 #include "wal_help.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -164,19 +165,13 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("check_log");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, check_log__says_that_a_whole_log_is_whole);
     tcase_add_test(tests, check_log__prints_effects);
     tcase_add_test(tests, check_log__fails_on_damage_and_cuts_it_when_told);
     tcase_add_test(tests, check_log__fails_on_a_log_shorter_than_at_its_clean_stop);
     tcase_add_test(tests, check_log__refuses_bad_arguments_and_directories);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("check_log", tests);
 }

@@ -6,6 +6,7 @@
 #include "persistence/frame.h"
 #include "persistence/history.h"
 #include "persistence/segment.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -289,11 +290,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("frame");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, frame__gives_back_what_was_sealed);
     tcase_add_test(tests, frame__has_the_drawn_layout);
     tcase_add_test(tests, frame__cut_anywhere_asks_for_more);
@@ -307,8 +305,5 @@ int main(void)
     tcase_add_test(tests, history__forgets_the_oldest_ancestor);
     tcase_add_test(tests, atomic_file__is_old_or_new_after_every_failure);
     tcase_add_test(tests, atomic_file__reads_no_more_than_allowed);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("frame", tests);
 }

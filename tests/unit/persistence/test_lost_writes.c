@@ -9,6 +9,7 @@
 #include "fake_vfs.h"
 #include "persistence/lost_writes.h"
 #include "wal_help.h"
+#include "tests/unit/suite.h"
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ID_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -160,18 +161,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("lost_writes");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(tests, histories__part_where_the_shared_ancestor_ends);
     tcase_add_test(tests, the_file__has_the_commands_behind_the_branch_and_their_databases);
     tcase_add_test(tests, a_bound__cuts_a_file_and_removes_the_oldest);
     tcase_add_test(tests, a_failure__leaves_no_half_file);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("lost_writes", tests);
 }

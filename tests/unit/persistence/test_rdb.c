@@ -15,6 +15,7 @@
 #include "persistence/rdb/rdb_object.h"
 #include "persistence/rdb/rdb_reader.h"
 #include "persistence/rdb/rdb_writer.h"
+#include "tests/unit/suite.h"
 
 /* ---- Helpers ---- */
 
@@ -522,10 +523,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("rdb");
     TCase *c = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, rdb__reads_what_redis_dumped, 0, sizeof payloads / sizeof payloads[0]);
@@ -540,10 +538,5 @@ int main(void)
     tcase_add_test(c, rdb__damaged_file_is_refused_with_its_offset);
     tcase_add_test(c, rdb__reads_back_what_it_wrote);
     tcase_add_test(c, rdb__long_string_goes_in_pieces);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("rdb", c);
 }

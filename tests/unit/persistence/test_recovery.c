@@ -4,6 +4,7 @@
 #include "fake_vfs.h"
 #include "persistence/recovery.h"
 #include "wal_help.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -226,11 +227,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("recovery");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, recovery__hands_over_every_effect_in_order);
     tcase_add_test(tests, recovery__begins_at_each_databases_own_floor);
@@ -239,8 +237,5 @@ int main(void)
     tcase_add_test(tests, recovery__refuses_data_of_another_log);
     tcase_add_test(tests, recovery__refuses_a_database_that_is_not_there);
     tcase_add_test(tests, recovery__finds_damage_in_sealed_segments);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("recovery", tests);
 }

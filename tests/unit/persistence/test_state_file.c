@@ -3,6 +3,7 @@
  */
 #include "fake_vfs.h"
 #include "persistence/state_file.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -171,19 +172,13 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("state_file");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, state_file__notes_survive_the_process_and_saves_the_machine);
     tcase_add_test(tests, state_file__a_note_of_before_the_machine_restarted_counts_no_more);
     tcase_add_test(tests, state_file__a_torn_note_leaves_the_one_before_it);
     tcase_add_test(tests, state_file__notes_count_behind_the_file_they_were_written_behind_only);
     tcase_add_test(tests, state_file__what_is_durable_is_not_written_again);
     tcase_add_test(tests, state_file__is_old_or_new_after_every_failure);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("state_file", tests);
 }

@@ -9,6 +9,7 @@
 
 #include "persistence/segment.h"
 #include "persistence/wal_queue.h"
+#include "tests/unit/suite.h"
 
 START_TEST(wal__gives_back_what_was_appended_across_segments_and_starts)
 {
@@ -302,11 +303,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wal");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, wal__gives_back_what_was_appended_across_segments_and_starts);
@@ -323,8 +321,5 @@ int main(void)
     tcase_add_test(tests, wal__keeps_its_history_across_starts_and_forks_it_on_demand);
     tcase_add_test(tests, wal__begins_anew_at_a_position);
     tcase_add_test(tests, wal_journal__is_the_log);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wal", tests);
 }

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/rng.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -362,11 +363,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wal_faults");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, wal__a_failing_call_is_fatal_and_never_acknowledged);
     tcase_add_test(tests, wal__a_disk_that_stays_broken_takes_nothing_back);
@@ -377,8 +375,5 @@ int main(void)
     tcase_add_test(tests, wal__the_first_start_can_be_repeated);
     tcase_add_test(tests, wal__a_reset_happens_or_does_not);
     tcase_add_test(tests, wal__retention_survives_a_failure_at_every_call);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wal_faults", tests);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "persistence/segment.h"
+#include "tests/unit/suite.h"
 
 START_TEST(wal__keeps_what_recovery_needs_whatever_its_size)
 {
@@ -110,11 +111,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wal_retention");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, wal__keeps_what_recovery_needs_whatever_its_size);
@@ -122,8 +120,5 @@ int main(void)
     tcase_add_test(tests, wal__trims_nothing_in_front_of_a_hold);
     tcase_add_test(tests, wal__warns_before_the_disk_is_full);
     tcase_add_test(tests, wal__keeps_nothing_for_replicas_while_the_disk_is_nearly_full);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wal_retention", tests);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "persistence/segment.h"
+#include "tests/unit/suite.h"
 
 START_TEST(wal__cuts_a_torn_tail_at_every_byte_of_the_last_frame)
 {
@@ -257,11 +258,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wal_starts");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, wal__cuts_a_torn_tail_at_every_byte_of_the_last_frame);
@@ -276,8 +274,5 @@ int main(void)
     tcase_add_test(tests, wal__never_takes_a_read_error_for_an_end);
     tcase_add_test(tests, wal_reader__tells_a_torn_end_from_damage_in_a_directory);
     tcase_add_test(tests, wal__refuses_to_unseal_damage);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wal_starts", tests);
 }

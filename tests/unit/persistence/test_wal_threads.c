@@ -6,6 +6,7 @@
 #include "wal_help.h"
 
 #include "base/check.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -173,18 +174,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("wal_threads");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, wal__takes_changes_from_many_threads_while_it_is_read_sealed_and_synced);
     tcase_add_test(tests, wal__syncs_every_second_by_itself);
     tcase_add_test(tests, wal__does_not_sync_by_itself_under_no);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("wal_threads", tests);
 }

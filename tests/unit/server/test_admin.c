@@ -15,6 +15,7 @@
 #include "server/stat/latency.h"
 #include "server/stat/slowlog.h"
 #include "server/stat/watch.h"
+#include "tests/unit/suite.h"
 
 static char dir[64], file[128];
 static struct config *config;
@@ -544,12 +545,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("admin");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, config__refuses_with_the_words_of_redis);
@@ -571,8 +568,5 @@ int main(void)
     tcase_add_test(tests, debug__reload_keeps_all_values);
     tcase_add_test(tests, debug__digest_of_a_value_does_not_depend_on_its_form);
     tcase_add_test(tests, debug__refuses_what_it_does_not_know);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("admin", tests);
 }

@@ -2,6 +2,7 @@
  * test_busy.c - marks on keys: who meets them, and how their end is noticed.
  */
 #include "server/run/busy.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -114,10 +115,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("busy");
     TCase *t = tcase_create("busy");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, busy__a_marked_key_is_met_in_its_database_only);
@@ -125,10 +123,5 @@ int main(void)
     tcase_add_test(t, busy__a_release_tells_whether_somebody_waits);
     tcase_add_test(t, busy__holds_thousands_of_keys);
     tcase_add_test(t, busy__a_marked_slot_is_met_by_all_its_keys);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run("busy", t);
 }

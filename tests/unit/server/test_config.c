@@ -2,6 +2,7 @@
  * test_config.c - the table of settings, and changes while the server runs (CONFIG SET).
  */
 #include "tests/unit/server/config_harness.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -295,12 +296,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("config");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, table__names_and_aliases_are_unique);
     tcase_add_test(tests, table__every_value_survives_a_round_trip);
     tcase_add_test(tests, table__defaults_are_those_of_redis);
@@ -312,8 +309,5 @@ int main(void)
     tcase_add_test(tests, set__numbers_of_shapes_are_for_the_program);
     tcase_add_test(tests, set__listeners_hear_once_and_may_refuse);
     tcase_add_test(tests, help__has_a_line_for_every_option);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("config", tests);
 }

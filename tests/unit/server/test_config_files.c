@@ -2,6 +2,7 @@
  * test_config_files.c - settings in files: redis.conf and TOML, the command line, REWRITE.
  */
 #include "tests/unit/server/config_harness.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -452,12 +453,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("config_files");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, redis_conf__reads_quotes_comments_and_lists);
     tcase_add_test(tests, redis_conf__save_with_nothing_forgets_the_pairs);
     tcase_add_test(tests, redis_conf__lines_that_repeat_are_kept_apart);
@@ -474,8 +471,5 @@ int main(void)
     tcase_add_test(tests, rewrite__keeps_comments_order_and_untouched_lines);
     tcase_add_test(tests, rewrite__writes_lines_as_people_do);
     tcase_add_test(tests, rewrite__needs_a_file_that_is_no_toml);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("config_files", tests);
 }

@@ -2,6 +2,7 @@
  * test_copy_frame.c - frames and notes of a whole copy: what goes in comes out, and nothing that was altered does.
  */
 #include "server/drive/copy_note.h"
+#include "tests/unit/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -165,10 +166,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("copy_frame");
     TCase *c = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(c, manifest__comes_out_as_it_went_in);
     tcase_add_test(c, frame__comes_out_as_it_went_in_and_not_before_it_is_whole);
@@ -176,10 +174,5 @@ int main(void)
     tcase_add_test(c, place__comes_out_as_it_went_in);
     tcase_add_test(c, note__gives_the_pieces_that_are_whole);
     tcase_add_test(c, progress__takes_each_piece_at_its_place_only);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("copy_frame", c);
 }

@@ -13,6 +13,7 @@
 #include "server/node_priv.h"
 #include "server/options.h"
 #include "server/run/stats.h"
+#include "tests/unit/suite.h"
 
 static char dir[64];
 static struct config *config;
@@ -419,12 +420,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("execute");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, execute__runs_commands_and_reports_mistakes);
@@ -446,8 +443,5 @@ int main(void)
     tcase_add_test(tests, stats__count_calls_failures_and_refusals);
     tcase_add_test(tests, recovery__finds_everything_that_was_committed);
     tcase_add_test(tests, memory__split_never_exceeds_the_whole);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("execute", tests);
 }

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "server/run/keys.h"
+#include "tests/unit/suite.h"
 
 static struct registry *registry;
 static struct command_binding *rows;
@@ -227,12 +228,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("registry");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, registry__finds_every_published_command_in_any_case);
     tcase_add_test(tests, registry__resolves_subcommands);
@@ -243,8 +240,5 @@ int main(void)
     tcase_add_test(tests, keys__are_found_by_their_number);
     tcase_add_test(tests, keys__are_found_by_keyword);
     tcase_add_test(tests, keys__more_than_the_inline_places_are_kept);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("registry", tests);
 }

@@ -10,6 +10,7 @@
 #include "server/run/call.h"
 #include "server/run/errors.h"
 #include "server/run/registry.h"
+#include "tests/unit/suite.h"
 
 static struct buf out;
 static struct reply reply;
@@ -148,12 +149,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("reply");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, reply__scalars);
     tcase_add_test(tests, reply__headers);
@@ -162,8 +159,5 @@ int main(void)
     tcase_add_test(tests, errors__every_outcome_has_its_text);
     tcase_add_test(tests, errors__unknown_commands_show_the_beginning_of_their_words);
     tcase_add_test(tests, errors__code_is_the_first_word);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("reply", tests);
 }

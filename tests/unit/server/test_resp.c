@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/rng.h"
 #include "base/words.h"
+#include "tests/unit/suite.h"
 
 enum { BULK_MAX = 1 << 20 };
 
@@ -295,12 +296,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("resp");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, resp__array_cut_at_every_byte_gives_the_same_words);
     tcase_add_test(tests, resp__unfinished_request_asks_for_more);
@@ -315,8 +312,5 @@ int main(void)
     tcase_add_test(tests, resp__random_requests_survive_random_cuts);
     tcase_add_test(tests, resp__a_hundred_thousand_words_in_small_pieces_are_scanned_once);
     tcase_add_test(tests, resp__what_words_writes_is_canonical_and_reads_back);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("resp", tests);
 }

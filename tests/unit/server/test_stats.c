@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "tests/unit/suite.h"
 
 static struct stats *stats;
 static struct stats_shard *shard, *other;
@@ -116,20 +117,13 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("stats");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, stats__sums_the_shards);
     tcase_add_test(tests, stats__threads_that_come_and_go_share_a_shard_and_lose_no_count);
     tcase_add_test(tests, stats__buckets_are_in_order_and_hold_their_durations);
     tcase_add_test(tests, stats__quantiles_are_within_a_bucket);
     tcase_add_test(tests, stats__errors_are_told_apart_by_code);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("stats", tests);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/net/tls.h"
+#include "tests/unit/suite.h"
 
 static char folder[64];
 static char cert[96], key[96], other_cert[96], other_key[96];
@@ -207,10 +208,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("tls_pipe");
     TCase *tests = tcase_create("tls_pipe");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 60);
     tcase_add_unchecked_fixture(tests, make_folder, remove_folder);
@@ -219,10 +217,5 @@ int main(void)
     tcase_add_test(tests, tls_pipe__a_stranger_is_refused_by_either_end);
     tcase_add_test(tests, tls_pipe__bytes_that_are_no_TLS_are_an_error_with_a_text);
     tcase_add_test(tests, tls_pipe__an_altered_byte_gives_no_plain_text);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run("tls_pipe", tests);
 }

@@ -10,6 +10,7 @@
 #include "server/stat/latency.h"
 #include "server/stat/redact.h"
 #include "server/stat/slowlog.h"
+#include "tests/unit/suite.h"
 
 /* ---- The slow log ---- */
 
@@ -245,12 +246,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("watch");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, slowlog__keeps_the_newest_and_counts_on);
     tcase_add_test(tests, slowlog__cuts_long_words_and_many_words);
     tcase_add_test(tests, latency__keeps_the_worst_of_each_second_from_the_threshold_on);
@@ -258,8 +255,5 @@ int main(void)
     tcase_add_test(tests, latency__graph_shows_high_and_low);
     tcase_add_test(tests, latency__doctor_knows_when_it_is_off);
     tcase_add_test(tests, redact__hides_passwords_and_nothing_else);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("watch", tests);
 }
