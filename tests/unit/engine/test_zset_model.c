@@ -224,7 +224,7 @@ static void step_increment(struct model *m, size_t members)
         expect("-ERR resulting score is not a number (NaN)");
     } else {
         model_set(m, member, sum);
-        expect_score(sum == 0 ? 0 : sum);
+        expect_score(old == NULL ? by : sum == 0 ? 0 : sum); /* the sign of a zero is answered, not kept */
     }
     met(line);
 }
