@@ -8,29 +8,19 @@
  */
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/rng.h"
 #include "base/words.h"
 #include "engine/key/record.h"
 #include "engine/key/row.h"
 #include "engine/set/range.h"
 #include "engine/set/script.h"
-#include "engine/set/set.h"
-#include "engine/set/txn.h"
-#include "engine/store/store.h"
-#include "persistence/recovery.h"
-#include "persistence/vfs.h"
 #include "persistence/wal.h"
+#include "tests/unit/engine/crash_node.h"
 #include "tests/unit/suite.h"
 
 #include <check.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { DBS = 2, KEYS = 40, ROUNDS = 25, ROUND_US_MAX = 120000, NOW = 1000 };
 
@@ -40,29 +30,11 @@ struct state {
 };
 
 struct ledger {
+    struct crash_ledger kill;
     struct state acknowledged, next;
-    volatile int pending;
-    volatile int trouble; /* line of a failed check in the child */
-    volatile unsigned long commands, rounds_done;
-};
-
-struct node {
-    struct store *store;
-    struct wal *wal;
-    struct journal journal;
-    struct set *set;
-    struct txn *txn;
 };
 
 static struct ledger *ledger;
-
-#define WANT(x)                          \
-    do {                                 \
-        if (!(x)) {                      \
-            ledger->trouble = __LINE__;  \
-            _exit(3);                    \
-        }                                \
-    } while (0)
 
 static struct slice key_name(int i, char out[32])
 {
@@ -111,42 +83,12 @@ static void delete_key(struct txn *t, struct slice key)
 
 /* ---- Opening and replay ---- */
 
-static size_t words_of(struct slice text, struct slice words[4])
-{
-    const char *p = (const char *)text.data;
-    size_t count = strtoul(p + 1, (char **)&p, 10);
-
-    WANT(count <= 4);
-    p += 2;
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strtoul(p + 1, (char **)&p, 10);
-
-        words[i] = slice_of(p + 2, size);
-        p += 2 + size + 2;
-    }
-    return count;
-}
-
-static lsn_t floor_of(void *context, unsigned db)
-{
-    struct node *n = context;
-
-    return set_replay_floor(n->set, db);
-}
-
-static void count(void *context, unsigned db, slot_t slot, lsn_t lsn, int64_t keys, int64_t expires)
-{
-    struct node *n = context;
-
-    set_replay_count(n->set, db, slot, lsn, keys, expires);
-}
-
 static enum err apply(void *context, const struct recovery_effect *e)
 {
-    struct node *n = context;
+    struct crash_node *n = context;
     struct txn_options options = {.now_ms = NOW, .db = e->db, .may_wait = true, .replay = true};
     struct slice words[4];
-    size_t words_count = words_of(e->text, words);
+    size_t words_count = crash_words(e->text, words);
     bool needed;
     lsn_t end;
 
@@ -175,40 +117,9 @@ static enum err apply(void *context, const struct recovery_effect *e)
     return OK;
 }
 
-static void node_open(struct node *n, const char *dir)
-{
-    char path[128];
-    struct store_options store = {.path = path, .block_cache_bytes = 1 << 20, .write_buffer_bytes = 1 << 20};
-    struct set_options set = {.databases = DBS, .budget_bytes = 16000, .dirty_bytes_max = 6000, .log_bytes_max = 20000};
-    struct wal_options wal = wal_options_default();
-    struct recovery_options recovery = {.databases = DBS, .context = n, .floor = floor_of, .count = count, .apply = apply};
-
-    wal.segment_bytes = 8192;
-    wal.raw_bytes = 16384;
-    wal.seal_age_ms = 0;
-    wal.retain_bytes = 32768;
-    wal.seed = 5;
-    wal.fsync = WAL_FSYNC_NO;
-    snprintf(path, sizeof path, "%s/log", dir);
-    mkdir(path, 0755);
-    WANT(wal_open(vfs_posix(), path, &wal, NULL, &n->wal) == OK);
-    n->journal = wal_journal(n->wal);
-    snprintf(path, sizeof path, "%s/store", dir);
-    WANT(store_open(&store, &n->store) == OK);
-    set.store = n->store;
-    set.journal = &n->journal;
-    WANT(set_open(&set, &n->set) == OK);
-    n->txn = txn_new(n->set, 9);
-    if (recovery_run(n->wal, &recovery, NULL) != OK) {
-        fprintf(stderr, "recovery: %s\n", err_text());
-        WANT(false);
-    }
-    WANT(set_start(n->set) == OK);
-}
-
 /* ---- Comparing ---- */
 
-static bool equals(struct node *n, const struct state *s)
+static bool equals(struct crash_node *n, const struct state *s)
 {
     for (unsigned db = 0; db < DBS; db++) {
         uint64_t keys = 0;
@@ -265,7 +176,7 @@ static bool never(void *context)
 }
 
 /* All keys of one tag go as a range of rows (and nothing of another slot's). */
-static void drop_slot(struct node *n, unsigned db, int tag, struct state *next)
+static void drop_slot(struct crash_node *n, unsigned db, int tag, struct state *next)
 {
     char name[32];
     slot_t slot = hash_slot(key_name(tag, name));
@@ -278,7 +189,7 @@ static void drop_slot(struct node *n, unsigned db, int tag, struct state *next)
         next->value[db][i][0] = '\0';
         next->big[db][i] = 0;
     }
-    ledger->pending = 1;
+    ledger->kill.pending = 1;
     WANT(range_drop(n->set, db, slot, slot, &following, &keys, &end, never, NULL) == OK);
     WANT(keys == present && following == slot + 1u && set_slot_keys(n->set, db, slot) == 0);
     WANT(end == 0 || wal_write_to(n->wal, end) == OK);
@@ -287,7 +198,7 @@ static void drop_slot(struct node *n, unsigned db, int tag, struct state *next)
 }
 
 /* All keys of one tag, which has none, come as rows of another node's store. */
-static void land_slot(struct node *n, unsigned db, int tag, struct state *next, struct rng *r)
+static void land_slot(struct crash_node *n, unsigned db, int tag, struct state *next, struct rng *r)
 {
     struct landing *l = landing_new(db);
     struct script *words = landing_words(l);
@@ -306,7 +217,7 @@ static void land_slot(struct node *n, unsigned db, int tag, struct state *next, 
         order[at] = i;
         snprintf(next->value[db][i], sizeof next->value[db][i], "l%lu", (unsigned long)rng_next(r));
     }
-    ledger->pending = 1;
+    ledger->kill.pending = 1;
     for (int i = 0; i < count_; i++) {
         int k = order[i];
         size_t at = script_key(words, slot);
@@ -335,7 +246,7 @@ static bool is_empty(const struct state *s, unsigned db, int tag)
     return true;
 }
 
-static void command(struct node *n, struct rng *r)
+static void command(struct crash_node *n, struct rng *r)
 {
     struct state *next = &ledger->next;
     unsigned db = (unsigned)rng_below(r, DBS);
@@ -348,7 +259,7 @@ static void command(struct node *n, struct rng *r)
     if (kind == 0) {
         memset(next->value[db], 0, sizeof next->value[db]);
         memset(next->big[db], 0, sizeof next->big[db]);
-        ledger->pending = 1;
+        ledger->kill.pending = 1;
         WANT(set_flush_db(n->set, db, &end) == OK);
     } else if (kind == 1) {
         for (int i = 0; i < KEYS; i++) {
@@ -357,7 +268,7 @@ static void command(struct node *n, struct rng *r)
             next->big[0][i] = ledger->acknowledged.big[1][i];
             next->big[1][i] = ledger->acknowledged.big[0][i];
         }
-        ledger->pending = 1;
+        ledger->kill.pending = 1;
         WANT(set_swap_db(n->set, 0, 1, &end) == OK);
     } else if (kind < 8) { /* 0 .. 5 of 7 tags; 6 comes and goes key by key */
         int tag = (int)kind - 2;
@@ -406,7 +317,7 @@ static void command(struct node *n, struct rng *r)
                 next->big[db][k] = 0;
             }
         }
-        ledger->pending = 1;
+        ledger->kill.pending = 1;
         WANT(txn_begin(n->txn, slots, slot_count, &options) == OK);
         for (int i = 0; i < count_; i++) {
             int k = keys[i];
@@ -431,64 +342,35 @@ static void command(struct node *n, struct rng *r)
         WANT(wal_write_to(n->wal, end) == OK);
     }
     ledger->acknowledged = *next;
-    ledger->pending = 0;
-    ledger->commands++;
+    ledger->kill.pending = 0;
+    ledger->kill.commands++;
     if (rng_below(r, 200) == 0)
         WANT(set_drain(n->set) == OK);
 }
 
 static void life(const char *dir, uint64_t seed)
 {
-    struct node n = {0};
+    struct crash_node_options options = {.databases = DBS, .budget_bytes = 16000, .apply = apply};
+    struct crash_node n = {0};
     struct rng r;
 
     rng_seed(&r, seed);
-    node_open(&n, dir);
+    crash_node_open(&n, dir, &options);
     if (!equals(&n, &ledger->acknowledged)) {
-        WANT(ledger->pending);
+        WANT(ledger->kill.pending);
         WANT(equals(&n, &ledger->next));
         ledger->acknowledged = ledger->next;
     }
-    ledger->pending = 0;
-    ledger->rounds_done++;
+    ledger->kill.pending = 0;
+    ledger->kill.lives++;
     for (;;)
         command(&n, &r);
 }
 
 START_TEST(crash__nothing_acknowledged_is_lost_by_kill_9_at_any_moment)
 {
-    char dir[64], remove[128];
-    uint64_t seed = getenv("SEED") != NULL ? strtoull(getenv("SEED"), NULL, 10) : 3;
-    int rounds = getenv("ROUNDS") != NULL ? atoi(getenv("ROUNDS")) : ROUNDS;
-    struct rng r;
-
-    printf("SEED=%lu ROUNDS=%d\n", (unsigned long)seed, rounds);
-    rng_seed(&r, seed);
-    snprintf(dir, sizeof dir, "%s/cairn-crash-XXXXXX", getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
-    ck_assert(mkdtemp(dir) != NULL);
-    ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert(ledger != MAP_FAILED);
-    for (int round = 0; round < rounds; round++) {
-        unsigned long lives = ledger->rounds_done;
-        uint64_t life_seed = rng_next(&r), us = rng_below(&r, ROUND_US_MAX);
-        int status, waited = 0;
-        pid_t child = fork();
-
-        if (child == 0) {
-            log_level_set(LOG_NOTHING);
-            life(dir, life_seed);
-        }
-        while (ledger->rounds_done == lives && ledger->trouble == 0 && waited++ < 60000 && waitpid(child, &status, WNOHANG) == 0)
-            usleep(1000);
-        usleep((useconds_t)us);
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
-        ck_assert_msg(ledger->trouble == 0, "round %d: line %d of the child", round, ledger->trouble);
-        ck_assert_msg(ledger->rounds_done == lives + 1, "round %d: the child did not recover", round);
-    }
-    printf("%lu commands, %d kills\n", ledger->commands, rounds);
-    snprintf(remove, sizeof remove, "rm -rf '%s'", dir);
-    ck_assert(system(remove) == 0);
+    ledger = crash_ledger_new(sizeof *ledger);
+    crash_rounds(ROUNDS, ROUND_US_MAX, life);
 }
 END_TEST
 
