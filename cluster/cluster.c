@@ -16,6 +16,7 @@
 #include "cluster/cron.h"
 #include "cluster/election.h"
 #include "cluster/epoch.h"
+#include "cluster/inherit.h"
 #include "cluster/link.h"
 #include "cluster/manual.h"
 #include "cluster/message.h"
@@ -202,6 +203,13 @@ const char *cluster_slot_owner(const struct cluster *c, slot_t slot, uint64_t *e
     return n->id;
 }
 
+bool cluster_print_open(const struct cluster *c, struct buf *out)
+{
+    if (node_is_master(c->myself))
+        inherit_print_own(c, out);
+    return node_is_master(c->myself);
+}
+
 bool cluster_slot_is_open(const struct cluster *c, slot_t slot)
 {
     return c->migrating[slot] != NULL || c->importing[slot] != NULL;
@@ -246,8 +254,10 @@ static void start(struct cluster *c)
             n->fail_time = c->now;
     }
     ballot_start(c);
-    if (node_is_master(c->myself))
+    if (node_is_master(c->myself)) {
+        inherit_forget(c);
         arrival_abandon_all(c);
+    }
     check_data(c);
     c->state_due = true;
     cluster_map_changed(c);
@@ -335,6 +345,10 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         break;
     case CLUSTER_EVENT_ABANDONED:
         arrival_abandon(c, event->slots, event->slot_count);
+        break;
+    case CLUSTER_EVENT_INHERIT:
+        if (!node_is_master(c->myself) && !inherit_read(c, event->bytes))
+            action_log(c, LOG_WARNING, "My master says of its open slots what makes no sense");
         break;
     }
 }
@@ -425,6 +439,8 @@ struct cluster_actions cluster_step(struct cluster *c, const struct cluster_even
         (event->type == CLUSTER_EVENT_COMMAND || event->type == CLUSTER_EVENT_CLAIM))
         state_begin_lease(c);
     election_run(c);
+    if (c->promote_due && event->type != CLUSTER_EVENT_START)
+        inherit_adopt(c);
     if (c->promote_due && event->type != CLUSTER_EVENT_START && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_PROMOTED) == 0)
         arrival_abandon_all(c);
     finish(c, event->type == CLUSTER_EVENT_TICK || event->type == CLUSTER_EVENT_COMMAND);

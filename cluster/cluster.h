@@ -37,6 +37,7 @@ typedef uint64_t link_t;
 #define CLUSTER_LINK_NONE ((link_t)0)
 #define CLUSTER_LINK_INBOUND ((link_t)1 << 63)
 
+struct buf;
 struct cluster; /* opaque; one per process, hundreds in the simulator */
 
 /* ---- Configuration -------------------------------------------------------------------------------------------- */
@@ -137,6 +138,7 @@ enum cluster_event_type {
     CLUSTER_EVENT_ARRIVING,      /* slots whose keys begin to arrive here by an atomic migration, or at this replica's master;
                                   * durable when the step ends. Until CLAIM they are another node's */
     CLUSTER_EVENT_ABANDONED,     /* slots that do not arrive after all: what came is dropped (SLOT_LOST) */
+    CLUSTER_EVENT_INHERIT,       /* bytes: what a replica's master said of the slots that SETSLOT opened there (cluster_print_open) */
 };
 
 enum cluster_command_type {
@@ -188,7 +190,7 @@ struct cluster_replication {
 struct cluster_event {
     enum cluster_event_type type;
     link_t link;
-    struct slice bytes;
+    struct slice bytes;   /* MESSAGE, PUBLISH, INHERIT */
     struct slice channel;
     bool sharded;
     bool overflow;        /* LINK_DOWN because of cluster-link-sendbuf-limit */
@@ -303,6 +305,9 @@ bool cluster_slot_arriving(const struct cluster *c, slot_t slot);
 
 /* Id and config epoch of the slot's owner; NULL: nobody. Borrowed until the next step. */
 const char *cluster_slot_owner(const struct cluster *c, slot_t slot, uint64_t *epoch);
+
+/* Appends the slots that SETSLOT opened at this master, for its replicas (CLUSTER_EVENT_INHERIT); false: it is none. */
+bool cluster_print_open(const struct cluster *c, struct buf *out);
 
 /* Whether SETSLOT has opened the slot: it moves key by key. */
 bool cluster_slot_is_open(const struct cluster *c, slot_t slot);

@@ -188,6 +188,10 @@ struct cluster {
     unsigned dropping_count;
     uint8_t arriving[SLOT_BYTES];  /* keys come by an atomic migration: arrival.h */
     unsigned arriving_count;
+    struct {                       /* replica: the marks of its master: inherit.h */
+        struct node *migrating[SLOTS], *importing[SLOTS];
+        unsigned migrating_count, importing_count;
+    } inherit;
 
     /* Epochs and votes: durable before they are spoken of. */
     uint64_t current_epoch;

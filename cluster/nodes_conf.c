@@ -4,10 +4,11 @@
  *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link part...
  *   part: slot, first-last, [slot->-id] or [slot-<-id]
  *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...] [arrivingSlots first-last,...]
+ *       [masterOpen id>first-last,...;id<...;]
  *       [ballots master:candidate:epoch,...]
  *
  * (1) What is printed loads to the same nodes, slots, marks, epochs and vote.
- *     The last three are ours; Redis skips variables that it does not know.
+ *     The last four are ours; Redis skips variables that it does not know.
  * (2) Any text either loads or gives ERR_CORRUPT: exactly one myself, each id defined once, no slot out of range.
  */
 #include "cluster/nodes_conf.h"
@@ -16,7 +17,9 @@
 #include "cluster/arrival.h"
 #include "cluster/ballot.h"
 #include "cluster/codec.h"
+#include "cluster/inherit.h"
 #include "cluster/node.h"
+#include "cluster/ranges.h"
 #include "cluster/slots.h"
 
 #include <stdio.h>
@@ -84,17 +87,6 @@ void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool a
     print_slots(c, n, out);
 }
 
-static void print_bits(const char *name, const uint8_t *bits, struct buf *out)
-{
-    const char *separator = "";
-    unsigned next = 0;
-    slot_t first, last;
-
-    buf_append_format(out, " %s ", name);
-    for (; slots_next_range(bits, &next, &first, &last); separator = ",")
-        buf_append_format(out, first == last ? "%s%u" : "%s%u-%u", separator, first, last);
-}
-
 void nodes_conf_print(const struct cluster *c, struct buf *out)
 {
     for (size_t i = 0; i < c->node_count; i++) {
@@ -105,10 +97,18 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
     }
     buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu", (unsigned long long)c->current_epoch,
                       (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
-    if (c->dropping_count > 0)
-        print_bits("droppingSlots", c->dropping, out);
-    if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0)
-        print_bits("arrivingSlots", c->arriving, out);
+    if (c->dropping_count > 0) {
+        buf_append_str(out, " droppingSlots ");
+        ranges_print(c->dropping, out);
+    }
+    if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0) {
+        buf_append_str(out, " arrivingSlots ");
+        ranges_print(c->arriving, out);
+    }
+    if (c->inherit.migrating_count + c->inherit.importing_count > 0) {
+        buf_append_str(out, " masterOpen ");
+        inherit_print(c, out);
+    }
     ballot_print(c, out);
     buf_append_byte(out, '\n');
 }
@@ -294,38 +294,25 @@ static bool parse_mark(struct cluster *c, struct node *n, struct slice text)
     return true;
 }
 
-/* slot, or first-last */
-static bool parse_range(struct slice text, uint16_t *first, uint16_t *last)
-{
-    struct slice rest = text, part;
-
-    if (!cut(&rest, '-', &part) || !parse_u16(part, SLOTS - 1, first))
-        return false;
-    *last = *first;
-    return !cut(&rest, '-', &part) || (parse_u16(part, SLOTS - 1, last) && rest.data == NULL && *last >= *first);
-}
-
 static bool parse_bits(struct cluster *c, struct slice text, void (*set)(struct cluster *c, slot_t slot, bool on))
 {
-    struct slice range;
-    uint16_t a, b;
+    uint8_t bits[SLOT_BYTES] = {0};
 
-    while (cut(&text, ',', &range)) {
-        if (!parse_range(range, &a, &b))
-            return false;
-        for (unsigned s = a; s <= b; s++)
+    if (!ranges_parse(text, bits))
+        return false;
+    for (unsigned s = 0; s < SLOTS; s++)
+        if (bit_get(bits, s))
             set(c, (slot_t)s, true);
-    }
     return true;
 }
 
 static bool parse_slots(struct cluster *c, struct node *n, struct slice text)
 {
-    uint16_t a, b;
+    slot_t a, b;
 
     if (text.data[0] == '[')
         return parse_mark(c, n, text);
-    if (!parse_range(text, &a, &b))
+    if (!ranges_parse_one(text, &a, &b))
         return false;
     if (node_is_master(n))
         for (unsigned s = a; s <= b; s++)
@@ -415,6 +402,11 @@ static enum err load_vars(struct cluster *c, struct slice rest)
         }
         if (slice_equal(name, SLICE_LITERAL("ballots"))) {
             if (!ballot_parse(c, text))
+                return corrupt("bad variable", text);
+            continue;
+        }
+        if (slice_equal(name, SLICE_LITERAL("masterOpen"))) {
+            if (!inherit_read(c, text))
                 return corrupt("bad variable", text);
             continue;
         }

@@ -5,6 +5,7 @@
 
 #include "cluster/action.h"
 #include "cluster/election.h"
+#include "cluster/inherit.h"
 #include "cluster/manual.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
@@ -22,6 +23,7 @@ void role_follow(struct cluster *c, struct node *master)
     c->any_lost = false;
     memset(c->arriving, 0, sizeof c->arriving);
     c->dropping_count = c->arriving_count = 0;
+    inherit_forget(c);
     c->repl_whole = c->repl_link_up = false;
     c->repl_heard = c->now;
     c->replicate_due = true;

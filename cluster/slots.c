@@ -6,6 +6,7 @@
  */
 #include "cluster/slots.h"
 
+#include "cluster/inherit.h"
 #include "cluster/node.h"
 
 #include <endian.h>
@@ -68,6 +69,7 @@ void slots_release_all(struct cluster *c, struct node *n)
 void slots_forget_node(struct cluster *c, struct node *n)
 {
     slots_release_all(c, n);
+    inherit_forget_node(c, n);
     for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count + c->imported_count > 0; s++) {
         if (c->migrating[s] == n)
             slots_set_migrating(c, (slot_t)s, NULL);

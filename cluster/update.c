@@ -3,13 +3,14 @@
  *
  * (1) A slot changes hands only to a greater epoch, or when nobody owns it or claims it any more. Equal epochs move
  *     nothing, except a slot that this node itself is giving to the claimant.
- * (2) A slot that is being imported here changes only by command.
+ * (2) A slot that is being imported here changes only by command; but who takes over from its owner by a failover is its owner, and the
+ *     mark follows. So does the mark of a slot that is being moved from here, when its target is failed over.
  * (3) The source of an import may have a greater epoch than this node knew when it took the slot by command: its claim from before
  *     then must not take the slot back (the keys are here, and would be dropped). Its epoch is beaten instead, as it would
  *     have been at the command.
  * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced, or the slot was being moved from here
  *     key by key: redis-cli --cluster fix gives such a slot to whom it chooses and moves the rest of the keys afterwards. They stay, and
- *     the mark with them, until MIGRATE takes them.
+ *     the mark with them, until MIGRATE takes them; also at a replica that is promoted (inherit.h).
  */
 #include "cluster/update.h"
 
@@ -42,6 +43,12 @@ static bool may_take(const struct cluster *c, slot_t slot, const struct claim *c
     return (c->planted_bugs & CLUSTER_BUG_OLD_CLAIM_WINS) != 0;
 }
 
+/* By a failover. The old owner may have said already that it is a replica: then nobody has the slot. */
+static bool took_over(const struct node *heir, const struct node *from, const struct node *owner)
+{
+    return (owner == NULL || owner == from) && strcmp(heir->shard_id, from->shard_id) == 0;
+}
+
 static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
 {
     struct node *owner = c->owner[slot];
@@ -52,7 +59,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         slots_set_unclaimed(c, slot, false);
         return;
     }
-    if (c->importing[slot] != NULL || !may_take(c, slot, claim))
+    if ((c->importing[slot] != NULL && !took_over(claim->s, c->importing[slot], owner)) || !may_take(c, slot, claim))
         return;
     if (owner == c->myself && c->imported[slot] == claim->s) {
         claim->beaten = true;
@@ -63,7 +70,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         bit_set(c->lost, slot);
         c->any_lost = true;
         slots_set_dropping(c, slot, true);
-    } else if (owner != c->myself && has_keys) {
+    } else if (owner != c->myself && has_keys && c->inherit.migrating[slot] == NULL) {
         slots_set_dropping(c, slot, true); /* the master does it, unless this replica must take over before the end */
     }
     if (owner != NULL && owner == claim->my_master)
@@ -73,6 +80,22 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     slots_assign(c, slot, claim->s);
     /* Keys are dropped only behind it; without keys, an old claim of ours would only be corrected once more. */
     c->persist_sync |= owner == c->myself && (!c->config.lazy_setslot || bit_get(c->lost, slot));
+}
+
+static bool is_replaced(const struct node *n, const struct node *heir)
+{
+    return n != NULL && n != heir && n->slot_count == 0 && strcmp(n->shard_id, heir->shard_id) == 0;
+}
+
+/* What is open towards a master that was failed over is open towards who leads now. */
+static void follow_marks(struct cluster *c, struct node *heir)
+{
+    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count > 0; s++) {
+        if (is_replaced(c->migrating[s], heir))
+            slots_set_migrating(c, (slot_t)s, heir);
+        if (is_replaced(c->importing[s], heir))
+            slots_set_importing(c, (slot_t)s, heir);
+    }
 }
 
 void update_follow_grand(struct cluster *c)
@@ -119,6 +142,7 @@ void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8
                 slots_set_unclaimed(c, (slot_t)slot, true);
         }
     }
+    follow_marks(c, s);
     follow_slots(c, &claim);
     if (claim.beaten) {
         epoch_bump_above(c, epoch);

@@ -26,7 +26,10 @@ static enum err change(struct call *c, enum cluster_command_type type)
     NEEDS_CLUSTER(c);
     cluster_service_step(service(c), &event, &reply, c->scratch);
     switch (reply.type) {
-    case CLUSTER_REPLY_OK: return reply_ok(c);
+    case CLUSTER_REPLY_OK:
+        if (type == CLUSTER_CMD_SETSLOT) /* in the log before the keys that MIGRATE takes away */
+            moves_tell_open(cluster_service_moves(service(c)));
+        return reply_ok(c);
     case CLUSTER_REPLY_STATUS: return reply_status(c, reply.text);
     case CLUSTER_REPLY_INTEGER: return reply_int(c, reply.integer);
     default: return reply_error(c, "%s", reply.text);

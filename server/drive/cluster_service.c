@@ -211,6 +211,16 @@ static void report_arriving(struct cluster_service *s)
     free(slots);
 }
 
+/* Likewise of slots that SETSLOT opened there. */
+static void report_open(struct cluster_service *s)
+{
+    struct buf text = {0};
+
+    if (repl_take_open(s->repl, &text))
+        (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_INHERIT, .bytes = buf_slice(&text)});
+    buf_free(&text);
+}
+
 /*
  * Under lock: tells the core where this node's data stands. On a replica before everything else that happens, so that
  * the core decides on what is true now: a vote that comes while a full copy begins must not elect this node.
@@ -219,8 +229,10 @@ static void report(struct cluster_service *s)
 {
     struct cluster_replication r;
 
-    if (node_is_replica(s->node))
+    if (node_is_replica(s->node)) {
         report_arriving(s);
+        report_open(s);
+    }
     repl_report(s->repl, &r);
     r.paused = r.master == NULL && s->held && write_hold_active(s->hold);
     (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &r});

@@ -24,7 +24,7 @@
 #include "server/run/call.h"
 #include "server/run/execute.h"
 
-enum { KEEPER_MS = 100, MARK_MS = 1000 };
+enum { KEEPER_MS = 100 };
 
 /* ---- A job ---- */
 
@@ -262,6 +262,7 @@ static void *keeper_run(void *context)
             arrive_tick(m, now);
         if (mark)
             (void)moves_tell_replicas(m, false);
+        moves_tell_open(m);
         pthread_mutex_lock(&m->lock);
         tidy(m);
         if (m->stopping)
@@ -323,5 +324,6 @@ void moves_free(struct moves *m)
     }
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->lock);
+    buf_free(&m->open_said);
     free(m);
 }

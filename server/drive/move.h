@@ -50,6 +50,9 @@ enum err moves_gate(struct moves *m, const struct gate *g);
 /* The slot leaves or arrives by a job: it may not be moved key by key. Any thread, cheap. */
 bool moves_has_slot(struct moves *m, slot_t slot);
 
+/* Tells the replicas which slots SETSLOT has opened here, if that changed or is to be said again. */
+void moves_tell_open(struct moves *m);
+
 /* FLUSHALL, FLUSHDB ran here. */
 void moves_note_flush(struct moves *m);
 

@@ -65,6 +65,9 @@ struct move {
     _Atomic uint64_t pause_us, view_pause_us;
 };
 
+/* How often replicas are told again what they must know when they lead: one that came by a whole copy has not heard it. */
+enum { MARK_MS = 1000 };
+
 struct moves {
     struct node *node;
     struct cluster_service *service;
@@ -76,6 +79,11 @@ struct moves {
     bool stopping, stopped;
     bool marked;          /* the replicas were told of arriving slots */
     msec_t marked_ms;
+
+    /* Under the cluster service's lock: what the replicas were told of slots that SETSLOT opened */
+    struct buf open_said;
+    bool open_told;
+    msec_t open_ms;
 
     atomic_uint taken[SLOTS]; /* jobs that have the slot: 0 or 1 */
     atomic_uint active;       /* not ended */

@@ -82,6 +82,36 @@ bool moves_tell_replicas(struct moves *m, bool always)
     return told;
 }
 
+/* What has changed is said in any case, so that the log holds it; the same again only to replicas that listen. */
+static void tell_open(void *context, struct cluster *core)
+{
+    struct moves *m = context;
+    struct repl *r = node_replication(m->node);
+    struct buf text = {0};
+    msec_t now = node_now(m->node);
+    bool news, due;
+
+    if (r == NULL || node_is_replica(m->node) || !cluster_print_open(core, &text)) {
+        m->open_told = false;
+        buf_clear(&m->open_said);
+        return;
+    }
+    news = !slice_equal(buf_slice(&text), buf_slice(&m->open_said));
+    due = !m->open_told || (text.size > 0 && now - m->open_ms >= MARK_MS);
+    if ((news || due) && repl_tell_open(r, buf_slice(&text), news)) {
+        buf_clear(&m->open_said);
+        buf_append_slice(&m->open_said, buf_slice(&text));
+        m->open_told = true;
+        m->open_ms = now;
+    }
+    buf_free(&text);
+}
+
+void moves_tell_open(struct moves *m)
+{
+    cluster_service_read(m->service, tell_open, m);
+}
+
 static void put_text(struct call *c, const char *name, const char *text)
 {
     (void)reply_bulk_str(c, name);

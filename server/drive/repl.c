@@ -285,5 +285,6 @@ void repl_close(struct repl *r)
     pthread_mutex_destroy(&r->list_lock);
     pthread_cond_destroy(&r->link_changed);
     pthread_cond_destroy(&r->copy_wanted);
+    buf_free(&r->open);
     free(r);
 }

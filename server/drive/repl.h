@@ -98,6 +98,13 @@ bool repl_all_have(struct repl *r, lsn_t lsn, msec_t deadline_ms) WARN_UNUSED;
 bool repl_tell_arriving(struct repl *r, struct slice ranges) WARN_UNUSED;
 /* On a replica: takes what the primary said last, if it said anything since; a bit for each slot. */
 bool repl_take_arriving(struct repl *r, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
+/*
+ * The same for slots that SETSLOT opened at this primary (cluster/inherit.h has the text). needed: also if no replica listens now; one
+ * that comes back later finds it in the log. False: nothing was said.
+ */
+bool repl_tell_open(struct repl *r, struct slice text, bool needed) WARN_UNUSED;
+/* On a replica: replaces *text by what the primary said last; false: nothing since. */
+bool repl_take_open(struct repl *r, struct buf *text) WARN_UNUSED;
 /* The link thread: the message of a PING in the stream. */
 void repl_note_ping(struct repl *r, struct slice message);
 

@@ -105,6 +105,8 @@ struct repl {
 
     bool arriving_told;       /* arriving is news */
     uint8_t arriving[SLOTS / 8];
+    bool open_told;           /* open is news */
+    struct buf open;          /* the primary's open slots, as cluster/inherit.h has them */
 
     /* Any thread */
     _Atomic int link_state;   /* enum repl_link_state */
