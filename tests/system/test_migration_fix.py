@@ -20,7 +20,7 @@ class Slot:
 
     def __init__(self, c, number):
         self.c, self.number = c, number
-        self.owner, self.target, self.third = c.nodes
+        self.owner, self.target, self.third = c.nodes[:3]
         self.tag = next(t for t in (f"t{i}" for i in range(10 ** 7)) if key_slot(t.encode()) == number)
         k = self.key
         with self.owner.connect() as x:
