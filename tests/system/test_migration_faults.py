@@ -24,7 +24,7 @@ def restore(large):
 
 def broken_migrate(binaries, large, arrives, victim):
     """arrives: the target has what was sent first, and the source does not hear of it."""
-    with Cluster(3, binaries=binaries, enable_debug_command="yes") as c, Proxy(c.nodes[0].port) as proxy:
+    with Cluster(3, binaries=binaries, enable_debug_command="yes", cluster_node_timeout=15000) as c, Proxy(c.nodes[0].port) as proxy:
         target, _, source = c.nodes
         with source.connect() as s:
             s.pipeline(list(restore(large)))
