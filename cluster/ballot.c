@@ -5,9 +5,9 @@
  *                          |----the old master has a greater epoch than the ballot--> none
  *                          '----on_role: quit in epoch q --this node votes in q + 1--> none
  *
- * (1) Two elections won in one epoch have a shard in common. If two nodes voted for it, the older one was replaced by an election, which has
- *     in turn a shard in common with the one where it voted. Who voted there for the replacement has a ballot or got it with the votes that
- *     made it a master: so the candidate does not count the old master.
+ * (1) Two elections won in one epoch have a shard in common. If two nodes voted for it, the older one was replaced by an
+ *     election, which has in turn a shard in common with the one where it voted. Who voted there for the replacement has a
+ *     ballot or got it with the votes that made it a master: so the candidate does not count the old master.
  * (2) A ballot is durable before the vote leaves. Losing one that is open loses (1).
  * (3) An open ballot costs the old master's vote only, not the voter's.
  */
