@@ -199,21 +199,21 @@ static enum err page_read(struct set *s, struct space *space, slot_t number, uin
 enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, size_t count, msec_t now_ms, set_each *each,
                   void *context, uint64_t *next)
 {
-    struct space *space = set_space(s, db);
     uint64_t number = only < SLOTS ? only : cursor >> CURSOR_HASH_BITS;
     uint32_t from = (uint32_t)(only < SLOTS ? cursor : cursor << (32 - CURSOR_HASH_BITS));
     size_t given = 0;
 
     *next = 0;
-    if (space == NULL)
+    if (set_space(s, db) == NULL)
         return OK;
     for (; number < SLOTS && given < count; from = 0, number++) {
-        struct slot *slot = &space->slots[number];
         struct page p = {0};
+        struct space *space;
         enum err e = OK;
 
         pthread_mutex_lock(&s->locks[number]);
-        if (slot->keys == 0 || (only >= SLOTS && atomic_load(&s->hidden[number])))
+        space = set_space(s, db); /* under the lock: who waited for a SWAPDB walks the other one */
+        if (space == NULL || space->slots[number].keys == 0 || (only >= SLOTS && atomic_load(&s->hidden[number])))
             p.whole = true;
         else
             e = page_read(s, space, (slot_t)number, from, count - given, &p);
@@ -235,10 +235,12 @@ enum err set_scan(struct set *s, unsigned db, unsigned only, uint64_t cursor, si
         }
     }
     while (number < SLOTS) { /* an empty tail needs no further page */
+        struct space *space;
         bool empty;
 
         pthread_mutex_lock(&s->locks[number]);
-        empty = space->slots[number].keys == 0 || atomic_load(&s->hidden[number]);
+        space = set_space(s, db);
+        empty = space == NULL || space->slots[number].keys == 0 || atomic_load(&s->hidden[number]);
         pthread_mutex_unlock(&s->locks[number]);
         if (!empty)
             break;
