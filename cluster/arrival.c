@@ -10,6 +10,7 @@
 #include "cluster/arrival.h"
 
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/node.h"
 #include "cluster/slots.h"
 
@@ -32,6 +33,16 @@ void arrival_begin(struct cluster *c, const slot_t *slots, size_t count)
             arrival_set(c, slots[i], true);
 }
 
+/* It may be an open claim: who takes over asks a majority. */
+static void claim_in_doubt(struct cluster *c, slot_t slot)
+{
+    uint64_t basis = c->owner[slot] != NULL ? c->owner[slot]->config_epoch : 0;
+
+    slots_assign(c, slot, c->myself->master);
+    if (c->owner[slot]->open_count == 0 || c->owner[slot]->claim_basis == basis)
+        claim_open(c, slot, basis);
+}
+
 static void abandon(struct cluster *c, slot_t slot)
 {
     if (!bit_get(c->arriving, slot))
@@ -39,7 +50,7 @@ static void abandon(struct cluster *c, slot_t slot)
     arrival_set(c, slot, false);
     /* The master says no more that it arrives or is being dropped, and there are keys: it was claimed. The bus may be behind the stream. */
     if (c->myself->master != NULL && c->owner[slot] != c->myself->master && cluster_slot_keys(c, slot) > 0)
-        slots_assign(c, slot, c->myself->master);
+        claim_in_doubt(c, slot);
     if (!node_is_master(c->myself) || c->owner[slot] == c->myself || cluster_slot_keys(c, slot) == 0)
         return;
     slots_set_dropping(c, slot, true);

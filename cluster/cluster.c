@@ -12,6 +12,7 @@
 #include "cluster/action.h"
 #include "cluster/arrival.h"
 #include "cluster/ballot.h"
+#include "cluster/claim.h"
 #include "cluster/command.h"
 #include "cluster/cron.h"
 #include "cluster/election.h"
@@ -188,6 +189,11 @@ bool cluster_slots_in_between(const struct cluster *c, uint8_t bits[SLOTS / 8])
     return any;
 }
 
+bool cluster_slot_claimed(const struct cluster *c, slot_t slot)
+{
+    return bit_get(c->claimed, slot) && c->owner[slot] == c->myself;
+}
+
 bool cluster_slot_arriving(const struct cluster *c, slot_t slot)
 {
     return bit_get(c->arriving, slot);
@@ -259,6 +265,7 @@ static void start(struct cluster *c)
         arrival_abandon_all(c);
     }
     check_data(c);
+    claim_begin(c);
     c->state_due = true;
     cluster_map_changed(c);
     c->repl_heard = c->now;
@@ -270,16 +277,30 @@ static void start(struct cluster *c)
 /* An atomic migration moved the data here: the claim, durable, then known to all (facts 8.4). */
 static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t epoch_above)
 {
+    uint64_t basis = epoch_above;
+
     check(node_is_master(c->myself));
     for (size_t i = 0; i < count; i++) {
+        const struct node *source = c->owner[slots[i]];
+
         check(slots[i] < SLOTS);
+        if (source != NULL && source != c->myself && source->config_epoch > basis)
+            basis = source->config_epoch;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool taken_back = c->owner[slots[i]] == c->myself;
+
         slots_set_importing(c, slots[i], NULL);
         arrival_claim(c, slots[i]);
+        if (!taken_back)
+            claim_open(c, slots[i], basis);
     }
     /* The source may have moved on without our knowing; and ours, were it the greatest, may be another's too that is cut off. */
-    epoch_bump_above(c, epoch_above > c->myself->config_epoch ? epoch_above : c->myself->config_epoch);
+    if (!epoch_take_reserved(c, epoch_above))
+        epoch_bump_above(c, epoch_above > c->myself->config_epoch ? epoch_above : c->myself->config_epoch);
     cluster_changed_durable(c);
     c->pong_all = true;
+    claim_begin(c);
 }
 
 /* What is said about another master than the present one is late: it must not make this node electable. */
@@ -339,6 +360,9 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         break;
     case CLUSTER_EVENT_CLAIM:
         claim(c, event->slots, event->slot_count, event->epoch_above);
+        break;
+    case CLUSTER_EVENT_RESERVE:
+        epoch_reserve(c, event->epoch_above);
         break;
     case CLUSTER_EVENT_ARRIVING:
         arrival_begin(c, event->slots, event->slot_count);

@@ -112,6 +112,7 @@ enum {
     CLUSTER_BUG_WRITES_GO_ON = 65536,        /* the simulator's driver: the source takes writes again before it knows who owns the slots */
     CLUSTER_BUG_DROP_EARLY = 131072,         /* the simulator's driver: the source drops the keys when FINISH has left */
     CLUSTER_BUG_BALLOTS_KEPT_BACK = 262144,  /* a vote does not name the masters whose votes must not count beside it */
+    CLUSTER_BUG_CLAIM_NOT_HEARD = 524288,    /* the target serves what it claims before a majority has heard of it */
     CLUSTER_REDIS_SCHEDULE = 1 << 30,    /* no fault: pings, reports and elections at the times of Redis 7, to compare */
 };
 
@@ -135,6 +136,7 @@ enum cluster_event_type {
     CLUSTER_EVENT_REPLICATION,   /* replication: where this node's data stands; see struct cluster_replication */
     CLUSTER_EVENT_DROPPED,       /* slots: the keys of a CLUSTER_SLOT_LOST are gone, durably */
     CLUSTER_EVENT_CLAIM,         /* slots taken over by an atomic migration: bump epoch, claim, persist, broadcast */
+    CLUSTER_EVENT_RESERVE,       /* epoch_above: a CLAIM above it will be made (handover_reserved) */
     CLUSTER_EVENT_ARRIVING,      /* slots whose keys begin to arrive here by an atomic migration, or at this replica's master;
                                   * durable when the step ends. Until CLAIM they are another node's */
     CLUSTER_EVENT_ABANDONED,     /* slots that do not arrive after all: what came is dropped (SLOT_LOST) */
@@ -200,7 +202,7 @@ struct cluster_event {
     const struct cluster_config *config;
     const slot_t *slots; /* CLAIM, DROPPED, ARRIVING, ABANDONED */
     size_t slot_count;
-    uint64_t epoch_above; /* CLAIM: the source's config epoch; the claim gets a greater one */
+    uint64_t epoch_above; /* CLAIM, RESERVE: the source's config epoch; the claim gets a greater one */
     const struct cluster_replication *replication;
 };
 
@@ -302,6 +304,9 @@ bool cluster_slots_in_between(const struct cluster *c, uint8_t bits[SLOTS / 8]);
 
 /* An atomic migration brings keys of the slot. */
 bool cluster_slot_arriving(const struct cluster *c, slot_t slot);
+
+/* The slot is this node's by a claim that no majority is known to have heard: no write to it yet (claim.h). */
+bool cluster_slot_claimed(const struct cluster *c, slot_t slot);
 
 /* Id and config epoch of the slot's owner; NULL: nobody. Borrowed until the next step. */
 const char *cluster_slot_owner(const struct cluster *c, slot_t slot, uint64_t *epoch);

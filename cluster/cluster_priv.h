@@ -73,12 +73,17 @@ struct node {
     char nodename[CLUSTER_NAME_SIZE];
 
     msec_t created, ping_sent, pong_received, data_received, fail_time, voted_time;
+    msec_t master_since;   /* known to be one */
     msec_t answered;       /* the last PONG on our own link; pong_received may also come from gossip */
     msec_t heard_us;       /* it is known to have heard this node at that time: the lease of state.c */
     msec_t orphaned_since; /* a master whose replicas are all gone; 0: it is not orphaned */
     uint64_t repl_offset;
     uint64_t vote_epoch;   /* of my election for which it voted */
     uint64_t refused_epoch; /* of my election in which its vote does not count: it may have been replaced */
+    unsigned open_count;    /* of its slots, those of its open claim */
+    uint64_t claim_basis;   /* of that */
+    uint64_t seen_epoch;    /* the greatest current epoch that it has spoken of */
+    uint64_t agreed;        /* to which open claim of this node: claim_number */
     bool master_failed;    /* a replica that says it holds its master as FAIL */
     struct link *out, *in;
     bool extensions; /* the peer showed that it understands ping extensions */
@@ -97,6 +102,8 @@ struct link {
     bool connected;
     bool extensions;
     msec_t created, data_received; /* on this link */
+    uint64_t pings, pongs; /* outbound: PINGs and MEETs sent, PONGs that came */
+    uint64_t claim_mark;   /* of them, PINGs from before this node's open claim: claim.h */
     msec_t asked; /* the first PING since the last PONG on it; 0: all are answered */
     unsigned unanswered; /* outbound: PINGs and MEETs without their PONG, which come in order */
     char peer_ip[CLUSTER_IP_SIZE];  /* inbound only */
@@ -192,6 +199,9 @@ struct cluster {
         struct node *migrating[SLOTS], *importing[SLOTS];
         unsigned migrating_count, importing_count;
     } inherit;
+    uint8_t claimed[SLOT_BYTES];   /* their owner has them by an open claim: claim.h */
+    unsigned claimed_count;
+    uint64_t claim_number; /* of this node's last one */
 
     /* Epochs and votes: durable before they are spoken of. */
     uint64_t current_epoch;

@@ -327,6 +327,12 @@ void codec_read_extensions(struct slice m, struct codec_extensions *out,
             get_id(body.data, out->shard_id);
             out->has_shard_id = codec_id_valid(out->shard_id);
             break;
+        case CODEC_EXT_CLAIM:
+            if (body.size < 8 + CODEC_SLOTS_SIZE || get64(body.data) > CODEC_EPOCH_MAX)
+                break;
+            out->claim_basis = get64(body.data);
+            out->claimed = body.data + 8;
+            break;
         default: /* from a later version; skipped */
             break;
         }
@@ -425,6 +431,15 @@ void codec_write_extension_text(struct buf *b, uint16_t type, const char *text)
 void codec_write_extension_shard_id(struct buf *b, const char *id)
 {
     memcpy(append_extension(b, CODEC_EXT_SHARD_ID, CLUSTER_ID_SIZE), id, CLUSTER_ID_SIZE);
+}
+
+/* u64 basis, slots */
+void codec_write_extension_claim(struct buf *b, uint64_t basis, const uint8_t *slots)
+{
+    uint8_t *p = append_extension(b, CODEC_EXT_CLAIM, 8 + CODEC_SLOTS_SIZE);
+
+    put64(p, basis);
+    memcpy(p + 8, slots, CODEC_SLOTS_SIZE);
 }
 
 void codec_write_extension_forgotten(struct buf *b, const struct codec_forgotten *f)

@@ -34,12 +34,14 @@ enum {
     CODEC_MFLAG_PAUSED = 1,
     CODEC_MFLAG_FORCE_ACK = 2,
     CODEC_MFLAG_EXTENSIONS = 4,
+    CODEC_MFLAG_REFUSED = 0x20, /* Cairn's own, PONG: the slots that were claimed are another's here (claim.h) */
     CODEC_MFLAG_BALLOTS = 0x80, /* Cairn's own, AUTH_ACK: `slots` is a list of ballots (ballot.h). Redis looks at neither */
     CODEC_FLAG_MASTER_FAILED = 0x2000, /* header flags of a replica: it holds its master as FAIL (newer Valkey) */
     CODEC_EXT_HOSTNAME = 0,
     CODEC_EXT_NODENAME = 1,
     CODEC_EXT_FORGOTTEN = 2,
     CODEC_EXT_SHARD_ID = 3,
+    CODEC_EXT_CLAIM = 0x6361, /* Cairn's own: an open claim (claim.h). Redis skips what it does not know */
 };
 
 struct codec_header {
@@ -78,6 +80,8 @@ struct codec_publish {
 
 /* What the extensions of one message say; absent ones stay empty. */
 struct codec_extensions {
+    const uint8_t *claimed; /* CODEC_SLOTS_SIZE bytes; borrowed. NULL: no claim is open */
+    uint64_t claim_basis;
     bool has_shard_id;
     char shard_id[CLUSTER_ID_SIZE + 1];
     char hostname[CLUSTER_NAME_SIZE];
@@ -117,6 +121,7 @@ void codec_write_header(struct buf *b, const struct codec_header *h);
 void codec_write_gossip(struct buf *b, const struct codec_gossip *g);
 void codec_write_extension_text(struct buf *b, uint16_t type, const char *text);
 void codec_write_extension_shard_id(struct buf *b, const char *id);
+void codec_write_extension_claim(struct buf *b, uint64_t basis, const uint8_t *slots);
 void codec_write_extension_forgotten(struct buf *b, const struct codec_forgotten *f);
 void codec_write_fail(struct buf *b, const char *id);
 void codec_write_update(struct buf *b, const struct codec_update *u);

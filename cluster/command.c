@@ -11,6 +11,7 @@
 
 #include "base/num.h"
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/election.h"
 #include "cluster/epoch.h"
 #include "cluster/failure.h"
@@ -419,6 +420,7 @@ static void reset(struct cluster *c, struct words w)
     while (c->node_count > 1)
         node_remove(c, c->nodes[c->node_count - 1]);
     c->ballot_count = 0;
+    claim_forget_all(c, c->myself);
     handshake_forget_none(c);
     for (unsigned s = 0; s < SLOTS; s++)
         slots_set_dropping(c, (slot_t)s, false); /* there are no keys, or all are flushed */

@@ -5,6 +5,7 @@
 
 #include "cluster/arrival.h"
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/failure.h"
 #include "cluster/handshake.h"
 #include "cluster/link.h"
@@ -99,6 +100,7 @@ void cron_tick(struct cluster *c)
         ping_random_node(c);
     for (size_t i = 1; i < c->node_count; i++)
         tend_node(c, c->nodes[i]);
+    claim_tick(c);
     manual_tick(c);
     migration_tick(c);
     update_follow_grand(c);

@@ -21,6 +21,7 @@
 
 #include "cluster/action.h"
 #include "cluster/ballot.h"
+#include "cluster/claim.h"
 #include "cluster/epoch.h"
 #include "cluster/manual.h"
 #include "cluster/message.h"
@@ -249,14 +250,23 @@ void election_cancel(struct cluster *c)
 void election_take_over(struct cluster *c)
 {
     struct node *me = c->myself, *old = me->master;
+    uint64_t basis;
 
     check(old != NULL && (c->repl_whole || (c->planted_bugs & CLUSTER_BUG_HALF_FULL_ELECTED) != 0));
     manual_reset(c);
     role_promote(c);
-    for (unsigned slot = 0; slot < SLOTS; slot++)
-        if (c->owner[slot] == old)
-            slots_assign(c, (slot_t)slot, me);
+    basis = old->claim_basis;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        bool open = bit_get(c->claimed, slot);
+
+        if (c->owner[slot] != old)
+            continue;
+        slots_assign(c, (slot_t)slot, me);
+        if (open)
+            claim_open(c, (slot_t)slot, basis);
+    }
     c->pong_all = true;
+    claim_begin(c);
 }
 
 /* Those of this election that count. */

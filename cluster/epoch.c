@@ -4,6 +4,7 @@
 #include "cluster/epoch.h"
 
 #include "cluster/action.h"
+#include "cluster/message.h"
 #include "cluster/node.h"
 
 void epoch_see(struct cluster *c, uint64_t epoch)
@@ -65,4 +66,40 @@ void epoch_bump_above(struct cluster *c, uint64_t above)
     epoch_see(c, above);
     if (!epoch_bump(c) && c->myself->config_epoch <= above)
         take_new(c);
+}
+
+/* The epoch that a claim would take. */
+static uint64_t next_epoch(const struct cluster *c, uint64_t above)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i]->config_epoch > above)
+            above = c->nodes[i]->config_epoch;
+    return above + 1;
+}
+
+void epoch_reserve(struct cluster *c, uint64_t above)
+{
+    epoch_see(c, next_epoch(c, above) + 1);
+    message_ping_masters(c);
+}
+
+bool epoch_is_reserved(const struct cluster *c, uint64_t above)
+{
+    uint64_t epoch = next_epoch(c, above);
+    unsigned count = node_is_voter(c->myself) && c->current_epoch > epoch;
+
+    for (size_t i = 1; i < c->node_count; i++)
+        count += node_is_voter(c->nodes[i]) && c->nodes[i]->seen_epoch > epoch;
+    return count >= node_quorum(c);
+}
+
+bool epoch_take_reserved(struct cluster *c, uint64_t above)
+{
+    if (!epoch_is_reserved(c, above))
+        return false;
+    epoch_see(c, next_epoch(c, above));
+    c->myself->config_epoch = next_epoch(c, above);
+    cluster_changed_durable(c);
+    action_log(c, LOG_WARNING, "New configEpoch set to %llu", (unsigned long long)c->myself->config_epoch);
+    return true;
 }

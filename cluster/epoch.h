@@ -21,4 +21,14 @@ bool epoch_bump(struct cluster *c);
 /* As epoch_bump, and greater than `above` in any case. */
 void epoch_bump_above(struct cluster *c, uint64_t above);
 
+/*
+ * An epoch for a claim without a vote, so that it beats nobody who is elected later: one that nobody has, while a majority of the masters
+ * is known to have a current epoch above it. Whoever is elected from then on has a greater one.
+ *
+ * reserve: asks them for that, above the given epoch. is_reserved: it is so. take_reserved: takes it; false: it is not so.
+ */
+void epoch_reserve(struct cluster *c, uint64_t above);
+bool epoch_is_reserved(const struct cluster *c, uint64_t above);
+bool epoch_take_reserved(struct cluster *c, uint64_t above);
+
 #endif

@@ -7,6 +7,7 @@
  */
 #include "cluster/handover.h"
 
+#include "cluster/ballot.h"
 #include "cluster/cluster_priv.h"
 #include "cluster/epoch.h"
 #include "cluster/node.h"
@@ -72,11 +73,28 @@ bool handover_may_claim(const struct cluster *core, const struct handover *h)
 {
     if (!node_is_master(core->myself) || (!state_is_heard(core) && (core->planted_bugs & CLUSTER_BUG_CLAIM_CUT_OFF) == 0))
         return false;
+    if (core->myself->open_count > 0)
+        return false;
     for (size_t i = 0; i < h->slot_count; i++)
         if ((!is(core->owner[h->slots[i]], h->source) && (core->planted_bugs & CLUSTER_BUG_CLAIM_OF_OTHERS) == 0) ||
             !cluster_slot_arriving(core, h->slots[i]))
             return false;
     return true;
+}
+
+bool handover_is_settled(const struct cluster *core)
+{
+    return core->myself->open_count == 0;
+}
+
+bool handover_reserved(const struct cluster *core, uint64_t above)
+{
+    return epoch_is_reserved(core, above) || (core->planted_bugs & CLUSTER_BUG_CLAIM_NOT_HEARD) != 0;
+}
+
+bool handover_may_finish(const struct cluster *core, const struct handover *h)
+{
+    return handover_owners(core, h).mine == h->slot_count && ballot_epoch_of(core, core->myself) == core->myself->config_epoch;
 }
 
 bool handover_claimed(const struct cluster *core, const struct handover *h)

@@ -43,10 +43,22 @@ enum handover_problem handover_may_arrive(const struct cluster *core, const stru
  */
 bool handover_may_claim(const struct cluster *core, const struct handover *h);
 
+/*
+ * Claims of either side take an epoch above which no election can have stayed: asked for by CLUSTER_EVENT_RESERVE (again, if others
+ * have taken epochs since). above: as of the CLAIM.
+ */
+bool handover_reserved(const struct cluster *core, uint64_t above);
+
+/* No claim of this node is open (claim.h): the next may be made, and writes to what was claimed let in. */
+bool handover_is_settled(const struct cluster *core);
+
 /* Has the claim been made? The answer "no" binds: the driver gives the job up before it leaves. */
 bool handover_claimed(const struct cluster *core, const struct handover *h);
 
 /* ---- Source ---- */
+
+/* May FINISH leave? Not while a vote of this node's own may make another one the owner (a failover by command). */
+bool handover_may_finish(const struct cluster *core, const struct handover *h);
 
 enum handover_verdict {
     HANDOVER_CLAIMED,     /* the target has them */
@@ -61,7 +73,7 @@ enum handover_verdict {
  */
 enum handover_verdict handover_judge(const struct cluster *core, const struct handover *h, msec_t *since);
 
-/* Still true when it is done? */
+/* Still true when it is done? Behind handover_reserved. */
 bool handover_may_take_back(const struct cluster *core, const struct handover *h);
 
 /* Greater than any epoch that a claim which was not heard of can have. */

@@ -7,6 +7,7 @@
 #include "cluster/message.h"
 
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/gossip.h"
 #include "cluster/handshake.h"
 #include "cluster/manual.h"
@@ -73,7 +74,7 @@ static void broadcast(struct cluster *c, enum codec_type type, struct slice byte
             send_on(c, c->nodes[i]->out, type, bytes);
 }
 
-static unsigned write_extensions(struct cluster *c, struct buf *b)
+static unsigned write_extensions(struct cluster *c, struct buf *b, const uint8_t *open)
 {
     const struct node *me = c->myself;
     unsigned count = 1;
@@ -86,24 +87,37 @@ static unsigned write_extensions(struct cluster *c, struct buf *b)
         codec_write_extension_text(b, CODEC_EXT_NODENAME, me->nodename);
         count++;
     }
+    if (open != NULL) {
+        codec_write_extension_claim(b, me->claim_basis, open);
+        count++;
+    }
     count += handshake_write_forgotten(c, b);
     codec_write_extension_shard_id(b, me->shard_id);
     return count;
 }
 
-void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
+static void send_ping(struct cluster *c, struct link *l, enum codec_type type, unsigned mflags)
 {
+    bool extends = l->extensions || (l->node != NULL && l->node->extensions);
+    uint8_t open[SLOT_BYTES], sure[SLOT_BYTES];
+    bool claims = node_is_master(c->myself) && claim_slots(c, open, sure), unsaid;
     struct buf b = {0};
     unsigned gossip_count, extension_count = 0;
 
     if (!l->connected)
         return;
-    begin(c, &b, type, CODEC_MFLAG_EXTENSIONS, NULL);
+    /* An open claim goes with its basis, or, to a node of which nothing is known yet, not at all. */
+    unsaid = claims && !extends && l->pongs == 0;
+    begin(c, &b, type, CODEC_MFLAG_EXTENSIONS | mflags, unsaid ? sure : NULL);
     gossip_count = gossip_write(c, &b);
-    if (l->extensions || (l->node != NULL && l->node->extensions))
-        extension_count = write_extensions(c, &b);
-    if (type != CODEC_PONG && !link_is_inbound(l))
+    if (extends)
+        extension_count = write_extensions(c, &b, claims ? open : NULL);
+    if (type != CODEC_PONG && !link_is_inbound(l)) {
         l->unanswered++;
+        l->pings++;
+        if (unsaid)
+            l->claim_mark = l->pings;
+    }
     if (type == CODEC_PING && l->node != NULL && l->node->out == l) {
         if (l->node->ping_sent == 0)
             l->node->ping_sent = c->now;
@@ -111,6 +125,16 @@ void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
             l->asked = c->now;
     }
     send_on(c, l, type, end(c, &b, gossip_count, extension_count));
+}
+
+void message_send_ping(struct cluster *c, struct link *l, enum codec_type type)
+{
+    send_ping(c, l, type, 0);
+}
+
+void message_answer_claim(struct cluster *c, struct link *l, bool agreed)
+{
+    send_ping(c, l, CODEC_PONG, agreed ? 0 : CODEC_MFLAG_REFUSED);
 }
 
 void message_broadcast_pong(struct cluster *c)
@@ -169,7 +193,7 @@ void message_send_update(struct cluster *c, struct node *to, const struct node *
     struct codec_update body = {.config_epoch = subject->config_epoch, .slots = claimed};
     struct buf b = {0};
 
-    if (!node_reachable(to))
+    if (!node_reachable(to) || subject->open_count > 0) /* it yields to what we do not know: it speaks for itself (claim.h) */
         return;
     for (size_t i = 0; i < SLOT_BYTES; i++) /* a mark belongs to the owner, so no other node's bit is cut */
         claimed[i] = (uint8_t)(subject->slots[i] & ~c->unclaimed[i]);

@@ -12,6 +12,9 @@
 /* PING, PONG or MEET with gossip and, for peers that understand them, extensions. A PING starts the ping clock. */
 void message_send_ping(struct cluster *c, struct link *l, enum codec_type type);
 
+/* The PONG to a PING with an open claim (claim.h). */
+void message_answer_claim(struct cluster *c, struct link *l, bool agreed);
+
 /* To every node with a connected outbound link, not in handshake. */
 void message_broadcast_pong(struct cluster *c);
 void message_ping_masters(struct cluster *c);

@@ -147,6 +147,7 @@ void node_make_master(struct cluster *c, struct node *n)
         return;
     if (n->master != NULL && n != c->myself)
         n->flags |= NODE_MIGRATE_TO; /* it leads a shard that keeps replicas */
+    n->master_since = c->now;
     set_master(c, n, NULL);
     node_set_flags(c, n, NODE_MASTER, NODE_REPLICA);
 }

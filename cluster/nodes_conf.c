@@ -5,10 +5,10 @@
  *   part: slot, first-last, [slot->-id] or [slot-<-id]
  *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...] [arrivingSlots first-last,...]
  *       [masterOpen id>first-last,...;id<...;]
- *       [ballots master:candidate:epoch,...]
+ *       [claimedSlots first-last,... claimBasis N] [ballots master:candidate:epoch,...]
  *
  * (1) What is printed loads to the same nodes, slots, marks, epochs and vote.
- *     The last four are ours; Redis skips variables that it does not know.
+ *     The bracketed ones are ours; Redis skips variables that it does not know.
  * (2) Any text either loads or gives ERR_CORRUPT: exactly one myself, each id defined once, no slot out of range.
  */
 #include "cluster/nodes_conf.h"
@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "cluster/arrival.h"
 #include "cluster/ballot.h"
+#include "cluster/claim.h"
 #include "cluster/codec.h"
 #include "cluster/inherit.h"
 #include "cluster/node.h"
@@ -89,6 +90,8 @@ void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool a
 
 void nodes_conf_print(const struct cluster *c, struct buf *out)
 {
+    uint8_t open[SLOT_BYTES], sure[SLOT_BYTES];
+
     for (size_t i = 0; i < c->node_count; i++) {
         if (node_is(c->nodes[i], NODE_HANDSHAKE))
             continue;
@@ -108,6 +111,11 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
     if (c->inherit.migrating_count + c->inherit.importing_count > 0) {
         buf_append_str(out, " masterOpen ");
         inherit_print(c, out);
+    }
+    if (claim_slots(c, open, sure)) {
+        buf_append_str(out, " claimedSlots ");
+        ranges_print(open, out);
+        buf_append_format(out, " claimBasis %llu", (unsigned long long)claim_holder(c)->claim_basis);
     }
     ballot_print(c, out);
     buf_append_byte(out, '\n');
@@ -400,6 +408,11 @@ static enum err load_vars(struct cluster *c, struct slice rest)
                 return corrupt("bad variable", text);
             continue;
         }
+        if (slice_equal(name, SLICE_LITERAL("claimedSlots"))) {
+            if (!parse_bits(c, text, claim_load))
+                return corrupt("bad variable", text);
+            continue;
+        }
         if (slice_equal(name, SLICE_LITERAL("ballots"))) {
             if (!ballot_parse(c, text))
                 return corrupt("bad variable", text);
@@ -417,6 +430,8 @@ static enum err load_vars(struct cluster *c, struct slice rest)
                 c->current_epoch = value;
         } else if (slice_equal(name, SLICE_LITERAL("lastVoteEpoch"))) {
             c->last_vote_epoch = value;
+        } else if (slice_equal(name, SLICE_LITERAL("claimBasis"))) {
+            claim_load_basis(c, value);
         }
     }
     return OK;

@@ -9,6 +9,7 @@
 
 #include "cluster/action.h"
 #include "cluster/ballot.h"
+#include "cluster/claim.h"
 #include "cluster/codec.h"
 #include "cluster/election.h"
 #include "cluster/epoch.h"
@@ -26,6 +27,7 @@ struct incoming {
     struct slice bytes;
     struct codec_header h;
     struct node *sender; /* NULL: not known, or still in handshake; never myself */
+    struct open_claim open; /* of a master's PING or PONG; borrows */
 };
 
 /* ---- Any type ---- */
@@ -38,6 +40,8 @@ static void apply_header(struct cluster *c, struct incoming *in)
     n->repl_offset = in->h.offset;
     n->master_failed = (in->h.flags & CODEC_FLAG_MASTER_FAILED) != 0;
     manual_on_hint(c, n, &in->h);
+    if (in->h.current_epoch > n->seen_epoch)
+        n->seen_epoch = in->h.current_epoch;
     epoch_see(c, in->h.current_epoch);
     /* A replica's header carries its master's epoch, which the master tells by itself. */
     if (in->h.master[0] == '\0' && in->h.config_epoch > n->config_epoch) {
@@ -57,6 +61,7 @@ static void apply_pong(struct cluster *c, struct incoming *in)
         return;
     n = in->sender;
     manual_on_pong(c, l, &in->h);
+    l->pongs++;
     if (l->unanswered > 0)
         l->unanswered--;
     n->pong_received = n->answered = c->now;
@@ -66,6 +71,22 @@ static void apply_pong(struct cluster *c, struct incoming *in)
     ballot_on_pong(c, n, &in->h, l->asked);
     l->asked = 0;
     failure_on_pong(c, n);
+    claim_on_pong(c, n, l, &in->h);
+}
+
+/*
+ * What comes behind later news (on the other link): a master's claim from before it took a greater epoch, which lacks what it has claimed
+ * since; what a replica said before it won its election. Either would give slots back to whoever claims them next. Of the latter, its master's
+ * epoch is an old one, and no later election is known to it; a real change of role is said again.
+ */
+static bool is_late(const struct cluster *c, const struct incoming *in)
+{
+    const struct node *n = in->sender;
+
+    if (in->h.master[0] == '\0')
+        return node_is_master(n) && in->h.config_epoch < n->config_epoch;
+    return node_is_voter(n) && in->h.master[0] != '\0' && in->h.config_epoch < n->config_epoch &&
+           in->h.current_epoch <= n->config_epoch && c->now - n->master_since < 2 * c->config.node_timeout_ms;
 }
 
 static void apply_role(struct cluster *c, struct incoming *in)
@@ -86,14 +107,17 @@ static void apply_role(struct cluster *c, struct incoming *in)
 
 static void apply_slots(struct cluster *c, struct incoming *in)
 {
+    static const uint8_t none[SLOT_BYTES]; /* what a replica claims is its master's */
     struct node *n = in->sender, *claimant = node_is_master(n) ? n : n->master;
 
     if (claimant == NULL)
         return;
-    if (node_is_master(n))
-        update_claim(c, n, in->h.config_epoch, in->h.slots);
-    update_heard(c, n, in->h.slots);
-    update_correct_sender(c, n, claimant, in->h.config_epoch, in->h.slots);
+    if (node_is_master(n)) {
+        update_claim(c, n, in->h.config_epoch, &in->open, in->h.slots);
+        claim_on_header(c, n, &in->h, &in->open);
+    }
+    update_heard(c, n, node_is_master(n) ? in->h.slots : none);
+    update_correct_sender(c, n, claimant, in->h.config_epoch, &in->open, in->h.slots);
 }
 
 struct forget_context {
@@ -143,8 +167,10 @@ static void receive_ping(struct cluster *c, struct incoming *in)
     if (in->h.type == CODEC_PING)
         handshake_update_address(c, in->sender, l, &in->h);
     ballot_on_role(c, in->sender, &in->h);
-    apply_role(c, in);
-    apply_slots(c, in);
+    if (!is_late(c, in)) {
+        apply_role(c, in);
+        apply_slots(c, in);
+    }
     epoch_resolve_collision(c, in->sender);
     gossip_read(c, in->sender, &in->h, in->bytes);
     apply_extensions(c, in);
@@ -172,7 +198,7 @@ static void receive_update(struct cluster *c, struct incoming *in)
     node_make_master(c, n);
     node_set_config_epoch(c, n, u.config_epoch);
     epoch_see(c, u.config_epoch);
-    update_claim(c, n, u.config_epoch, u.slots);
+    update_claim(c, n, u.config_epoch, NULL, u.slots);
 }
 
 static void receive_publish(struct cluster *c, struct incoming *in)
@@ -239,6 +265,24 @@ static bool is_ping_like(unsigned type)
     return type == CODEC_PING || type == CODEC_PONG || type == CODEC_MEET;
 }
 
+static void read_open_claim(struct incoming *in)
+{
+    struct codec_extensions ext;
+
+    codec_read_extensions(in->bytes, &ext, NULL, NULL);
+    in->open = (struct open_claim){ext.claimed, ext.claim_basis};
+}
+
+/* Only now: the answer says that the claim is durable here, or that it is refused. */
+static void answer_claim(struct cluster *c, const struct incoming *in)
+{
+    struct link *l = link_find(c, in->link);
+    const struct node *n = known_sender(c, in->h.sender);
+
+    if (l != NULL && link_is_inbound(l) && n != NULL)
+        message_answer_claim(c, l, claim_agreed(c, n, &in->open));
+}
+
 void receive(struct cluster *c, link_t link, struct slice bytes)
 {
     struct incoming in = {.link = link, .bytes = bytes};
@@ -257,6 +301,8 @@ void receive(struct cluster *c, link_t link, struct slice bytes)
     codec_read_header(bytes, &in.h);
     c->received[in.h.type]++;
     in.sender = known_sender(c, in.h.sender);
+    if (is_ping_like(in.h.type) && in.h.master[0] == '\0')
+        read_open_claim(&in);
     if (in.h.mflags & CODEC_MFLAG_EXTENSIONS) {
         l->extensions = true;
         if (in.sender != NULL)
@@ -271,7 +317,8 @@ void receive(struct cluster *c, link_t link, struct slice bytes)
             handshake_on_ping(c, l, &in.h, known);
             if (in.sender != NULL)
                 apply_header(c, &in); /* the PONG tells what this message taught us */
-            message_send_ping(c, l, CODEC_PONG);
+            if (in.sender == NULL || in.open.slots == NULL)
+                message_send_ping(c, l, CODEC_PONG);
         }
     } else if (is_ping_like(in.h.type)) {
         if (!handshake_on_reply(c, l, &in.h))
@@ -281,4 +328,6 @@ void receive(struct cluster *c, link_t link, struct slice bytes)
     if (in.sender != NULL)
         apply_header(c, &in);
     dispatch(c, &in);
+    if (in.h.type == CODEC_PING && in.open.slots != NULL)
+        answer_claim(c, &in);
 }

@@ -4,6 +4,7 @@
 #include "cluster/role.h"
 
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/election.h"
 #include "cluster/inherit.h"
 #include "cluster/manual.h"
@@ -16,6 +17,7 @@ void role_follow(struct cluster *c, struct node *master)
     manual_reset(c);
     election_cancel(c);
     slots_clear_marks(c);
+    claim_forget_all(c, c->myself);
     node_make_replica(c, c->myself, master);
     /* The data set is replaced as a whole. */
     memset(c->lost, 0, sizeof c->lost);

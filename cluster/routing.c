@@ -64,6 +64,9 @@ void cluster_map(struct cluster *c, struct cluster_map *out)
     out->my_master = index_of(c->myself->master);
     out->migrating_count = (uint16_t)c->migrating_count;
     out->importing_count = (uint16_t)c->importing_count;
+    out->claimed_count = (uint16_t)c->myself->open_count;
+    for (unsigned i = 0; i < SLOT_BYTES; i++)
+        out->claimed[i] = c->myself->slots[i] & c->claimed[i];
     copy_owners(c, out->owner);
     copy_marks(c->migrating, c->migrating_count, out->migrating);
     copy_marks(c->importing, c->importing_count, out->importing);
@@ -129,7 +132,7 @@ enum routing_verdict routing_decide(const struct cluster_map *map, const struct 
     if (importing && r->asking)
         return decide_importing(r);
     if (mine)
-        return ROUTING_SERVE;
+        return r->write && map->claimed_count > 0 && bit_get(map->claimed, r->slot) ? ROUTING_CLAIMED : ROUTING_SERVE;
     if (map->replica && owner == map->my_master && (r->readonly || r->shard_channel) && !r->write)
         return ROUTING_SERVE;
     *node = owner;
@@ -157,6 +160,7 @@ size_t routing_error(const struct cluster_map *map, enum routing_verdict verdict
 
     switch (verdict) {
     case ROUTING_UNBOUND:
+    case ROUTING_CLAIMED:
         text = "CLUSTERDOWN Hash slot not served";
         break;
     case ROUTING_CROSS_SLOT:

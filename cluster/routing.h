@@ -30,10 +30,12 @@ struct cluster_map {
     enum cluster_endpoint preferred_endpoint;
     uint16_t myself;    /* index into nodes */
     uint16_t my_master; /* index, ROUTING_NOBODY on a master */
+    uint16_t claimed_count; /* this node's slots to which no write may come yet: claim.h */
     uint16_t migrating_count, importing_count; /* 0: the two arrays below hold ROUTING_NOBODY only */
     uint16_t owner[SLOTS];     /* index into nodes, or ROUTING_NOBODY */
     uint16_t migrating[SLOTS]; /* to which node */
     uint16_t importing[SLOTS]; /* from which node */
+    uint8_t claimed[SLOTS / 8];
     struct routing_node *nodes;
     size_t node_count;
 };
@@ -64,6 +66,7 @@ enum routing_verdict {
     ROUTING_DOWN,         /* CLUSTERDOWN The cluster is down */
     ROUTING_DOWN_READS,   /* CLUSTERDOWN The cluster is down and only accepts read commands */
     ROUTING_TRY_AGAIN,
+    ROUTING_CLAIMED,      /* a write to a slot that is claimed, and no majority has heard of it: wait, or as UNBOUND */
     ROUTING_ASK,
     ROUTING_MOVED,
 };

@@ -6,6 +6,7 @@
  */
 #include "cluster/slots.h"
 
+#include "cluster/claim.h"
 #include "cluster/inherit.h"
 #include "cluster/node.h"
 
@@ -34,6 +35,7 @@ void slots_unassign(struct cluster *c, slot_t slot)
         return;
     slots_set_unclaimed(c, slot, false);
     slots_set_imported(c, slot, NULL);
+    claim_forget(c, slot);
     bit_clear(n->slots, slot);
     n->slot_count--;
     c->owner[slot] = NULL;

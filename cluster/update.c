@@ -11,10 +11,12 @@
  * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced, or the slot was being moved from here
  *     key by key: redis-cli --cluster fix gives such a slot to whom it chooses and moves the rest of the keys afterwards. They stay, and
  *     the mark with them, until MIGRATE takes them; also at a replica that is promoted (inherit.h).
+ * (5) A claim that no majority is known to have heard yields to an epoch above its basis: claim.h.
  */
 #include "cluster/update.h"
 
 #include "cluster/action.h"
+#include "cluster/claim.h"
 #include "cluster/epoch.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
@@ -24,17 +26,29 @@
 struct claim {
     struct node *s;
     uint64_t epoch;
+    const struct open_claim *open;
     struct node *my_master; /* myself, or whom I replicate */
     unsigned claimed;       /* slots in the claim */
     unsigned taken;         /* of these, taken from my_master now */
     bool beaten;            /* of these, some are to stay here: rule 3 */
 };
 
+static bool is_open(const struct claim *claim, slot_t slot)
+{
+    return claim->open != NULL && claim->open->slots != NULL && bit_get(claim->open->slots, slot);
+}
+
 static bool may_take(const struct cluster *c, slot_t slot, const struct claim *claim)
 {
     const struct node *owner = c->owner[slot];
 
-    if (owner == NULL || slots_unclaimed(c, slot) || owner->config_epoch < claim->epoch)
+    if (owner == NULL || slots_unclaimed(c, slot))
+        return true;
+    if (is_open(claim, slot) && claim_yields(c, claim->s, slot, claim->open->basis))
+        return false;
+    if (owner->config_epoch < claim->epoch)
+        return true;
+    if (claim_gives_way(c, slot, claim->s, claim->epoch))
         return true;
     /* The target of our own migration took it with an epoch that we have too, bumped without consensus on both sides.
      * Yield before the collision rule gives us a greater epoch: that would take the slot back from where the keys are. */
@@ -59,9 +73,13 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         slots_set_unclaimed(c, slot, false);
         return;
     }
+    /* The source has moved on for other reasons; the slot is ours all the same, and its new epoch is what we took it from. */
+    if (owner == c->myself && bit_get(c->claimed, slot) && c->imported[slot] == claim->s && owner->claim_basis < claim->epoch)
+        owner->claim_basis = claim->epoch;
     if ((c->importing[slot] != NULL && !took_over(claim->s, c->importing[slot], owner)) || !may_take(c, slot, claim))
         return;
-    if (owner == c->myself && c->imported[slot] == claim->s) {
+    /* Of an open claim nothing was served: a source that goes beyond it has taken the slots back, or is asked again. */
+    if (owner == c->myself && c->imported[slot] == claim->s && !bit_get(c->claimed, slot)) {
         claim->beaten = true;
         return;
     }
@@ -78,6 +96,8 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
     if (owner == c->myself && c->migrating[slot] == claim->s && !has_keys)
         slots_set_migrating(c, slot, NULL);
     slots_assign(c, slot, claim->s);
+    if (is_open(claim, slot))
+        claim_open(c, slot, claim->open->basis); /* durably: the answer is a promise */
     /* Keys are dropped only behind it; without keys, an old claim of ours would only be corrected once more. */
     c->persist_sync |= owner == c->myself && (!c->config.lazy_setslot || bit_get(c->lost, slot));
 }
@@ -123,9 +143,9 @@ static void follow_slots(struct cluster *c, const struct claim *claim)
     }
 }
 
-void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8_t *slots)
+void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const struct open_claim *open, const uint8_t *slots)
 {
-    struct claim claim = {.s = s, .epoch = epoch, .my_master = c->myself};
+    struct claim claim = {.s = s, .epoch = epoch, .open = open, .my_master = c->myself};
 
     check(s != c->myself && node_is_master(s));
     if (s->unclaimed_count == 0 && memcmp(s->slots, slots, SLOT_BYTES) == 0)
@@ -158,7 +178,7 @@ void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots)
 }
 
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
-                           const uint8_t *slots)
+                           const struct open_claim *open, const uint8_t *slots)
 {
     /* Nearly every message claims what is known. */
     if (memcmp(slots, claimant->slots, SLOT_BYTES) == 0)
@@ -170,7 +190,8 @@ void update_correct_sender(struct cluster *c, struct node *sender, const struct 
             const struct node *owner = c->owner[slot];
 
             if (!bit_get(slots, slot) || owner == NULL || owner == claimant || owner == sender ||
-                owner->config_epoch <= epoch || slots_unclaimed(c, (slot_t)slot))
+                owner->config_epoch <= (open->slots != NULL && bit_get(open->slots, slot) ? open->basis : epoch) ||
+                slots_unclaimed(c, (slot_t)slot))
                 continue;
             message_send_update(c, sender, owner);
             return;

@@ -6,18 +6,24 @@
 
 #include "cluster/cluster_priv.h"
 
-/* Node s (a master, not myself) claims exactly these slots with this epoch (facts 8.2). */
-void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const uint8_t *slots);
+/* Which of the slots in a claim are claimed openly, and by what basis (claim.h). slots NULL: none. */
+struct open_claim {
+    const uint8_t *slots;
+    uint64_t basis;
+};
 
-/* Node n itself says that these are its slots: what it does not claim any more, it will not take back. */
+/* Node s (a master, not myself) claims exactly these slots with this epoch (facts 8.2); open NULL: none of them openly. */
+void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const struct open_claim *open, const uint8_t *slots);
+
+/* Node n itself says that these are its slots (a replica has none): what it does not claim any more, it will not take back. */
 void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots);
 
 /*
- * The sender claims slots for `claimant` (itself, or its master) that others own by a greater epoch here: tells it
- * about the first such owner.
+ * The sender claims slots for `claimant` (itself, or its master) that others own here by an epoch greater than its own, or than the
+ * basis of its open claim: tells it about the first such owner.
  */
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
-                           const uint8_t *slots);
+                           const struct open_claim *open, const uint8_t *slots);
 
 /* A replica whose master is a replica now follows that one's master: also a master that had no slots to lose. Cron. */
 void update_follow_grand(struct cluster *c);

@@ -145,7 +145,7 @@ static void hand_over(struct jobs *j, struct job *v)
 {
     const struct handover h = handover_of(v);
 
-    if (handover_owners(node_at(j, v->from)->core, &h).mine != v->count || stock_holds_writes(j->stock, v->from)) {
+    if (!handover_may_finish(node_at(j, v->from)->core, &h) || stock_holds_writes(j->stock, v->from)) {
         depart_end(j, v, false);
         return;
     }
@@ -157,6 +157,15 @@ static void hand_over(struct jobs *j, struct job *v)
     v->since = now_of(j);
     for (unsigned i = 0; i < v->count && (j->planted_bugs & CLUSTER_BUG_DROP_EARLY) != 0; i++)
         stock_lost(j->stock, node_at(j, v->from), v->slots[i]);
+}
+
+/* If not, it is asked for. */
+static bool reserved(struct jobs *j, unsigned node, uint64_t above)
+{
+    if (node_at(j, node)->core != NULL && handover_reserved(node_at(j, node)->core, above))
+        return true;
+    world_event(j->checker->world, node, &(struct cluster_event){.type = CLUSTER_EVENT_RESERVE, .epoch_above = above});
+    return false;
 }
 
 static void find_out(struct jobs *j, struct job *v)
@@ -171,10 +180,14 @@ static void find_out(struct jobs *j, struct job *v)
     if (verdict == HANDOVER_CLAIMED || verdict == HANDOVER_NOT_CLAIMED) {
         depart_end(j, v, verdict == HANDOVER_CLAIMED);
     } else if (verdict == HANDOVER_TAKE_BACK && handover_may_take_back(core, &h)) {
+        if (v->above == 0)
+            v->above = handover_above(&o);
+        if (!reserved(j, v->from, v->above))
+            return;
         j->taken_back++;
         tell(j, v, "taken back");
         if (world_event(j->checker->world, v->from, &(struct cluster_event){.type = CLUSTER_EVENT_CLAIM, .slots = v->slots,
-                                                                            .slot_count = v->count, .epoch_above = handover_above(&o)}))
+                                                                            .slot_count = v->count, .epoch_above = v->above}))
             depart_end(j, v, false);
     } else if (now_of(j) >= v->next_query) {
         v->next_query = now_of(j) + QUERY_MS;
@@ -330,7 +343,7 @@ static void finish_turn(struct jobs *j, struct job *v)
 
     for (unsigned i = 0; i < v->count; i++)
         equal &= j->stock->nodes[v->to].slots[v->at[i]].count == v->finish_keys[i];
-    if (equal && stock_settled(j->stock, v->to)) {
+    if (equal && stock_settled(j->stock, v->to) && handover_is_settled(node_at(j, v->to)->core) && reserved(j, v->to, v->finish_epoch)) {
         try_claim(j, v);
     } else if (!equal || now_of(j) > v->finish_until) {
         answer(j, v, false);

@@ -56,6 +56,7 @@ struct job {
     enum job_step step;
     msec_t since, next_query;
     msec_t heard_since; /* of handover_judge */
+    uint64_t above;     /* of taking back; 0: not yet */
     unsigned rounds, asked;
 
     /* Target */

@@ -123,7 +123,7 @@ static void write_turn(struct stock *k, unsigned i)
     struct stock_slot *s = &n->slots[at];
 
     if (n->master >= 0 || !core->ok || !node_is_master(core->myself) || core->owner[k->slots[at]] != core->myself ||
-        n->pause_at != 0 || n->frozen[at] || s->count == STOCK_WRITES_MAX)
+        n->pause_at != 0 || n->frozen[at] || cluster_slot_claimed(core, k->slots[at]) || s->count == STOCK_WRITES_MAX)
         return;
     s->writes[s->count++] = ++k->next_write;
     n->offset++;
@@ -328,6 +328,8 @@ const char *stock_untidy(const struct stock *k)
             snprintf(text, sizeof text, "slot %u at node %u", slot, i);
             if (core->migrating[slot] != NULL || core->importing[slot] != NULL)
                 return strcat(text, " is open");
+            if (cluster_slot_claimed(core, slot))
+                return strcat(text, " is claimed, and no majority agrees");
             if (cluster_slot_arriving(core, slot) || cluster_slot_dropping(core, slot))
                 return strcat(text, cluster_slot_arriving(core, slot) ? " is still arriving" : " is still being dropped");
             if (core->owner[slot] != mine && k->nodes[i].slots[at].count > 0)
