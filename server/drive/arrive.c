@@ -6,12 +6,14 @@
  *     and dropped after that.
  * (3) The claim is made under the cluster service's lock, if the job lives, this node is a master that does not hand over, and
  *     the slots are still the source's; what it relies on is on stable storage, and with the replicas that are online.
+ * (4) Writes to what was claimed wait until a majority of the masters has heard of it (cluster/claim.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -21,11 +23,18 @@
 #include "server/drive/move_priv.h"
 #include "server/drive/repl.h"
 #include "server/net/clients.h"
-#include "server/node.h"
+#include "server/node_priv.h"
 #include "server/run/call.h"
 #include "server/run/session.h"
 
-enum { SILENT_MS = 60000, REPLICAS_MS = 2000, WORD_BYTES = 6 /* around a short word of a command */ };
+enum {
+    SILENT_MS = 60000,
+    REPLICAS_MS = 2000,
+    WORD_BYTES = 6, /* around a short word of a command */
+    RESERVE_MS = 2000, /* a claim waits so long for the one before it, and for its epoch */
+    ASK_AGAIN_MS = 100,
+    CONFIRM_MS = 1000, /* FINISH waits so long for a majority; the keeper waits on */
+};
 
 /* ---- The end of a job in vain ---- */
 
@@ -53,8 +62,104 @@ static void give_up(struct move *v)
     move_set_state(v, MOVE_FAILED, v->message[0] != '\0' ? NULL : "the source gave up");
 }
 
+/* ---- The end of one that has claimed ---- */
+
+struct standing {
+    uint64_t above; /* a claim would be */
+    bool settled, reserved;
+};
+
+static void read_standing(void *context, struct cluster *core)
+{
+    struct standing *s = context;
+
+    s->settled = handover_is_settled(core);
+    s->reserved = handover_reserved(core, s->above);
+}
+
+static bool is_settled(struct moves *m)
+{
+    struct standing s = {0};
+
+    cluster_service_read(m->service, read_standing, &s);
+    return s.settled;
+}
+
+/* The masters are asked to leave an epoch for a claim. */
+static void reserve(struct moves *m, uint64_t above)
+{
+    cluster_service_step(m->service, &(struct cluster_event){.type = CLUSTER_EVENT_RESERVE, .epoch_above = above}, NULL, NULL);
+}
+
+/* Writes need not wait any more: they are served, or told where to go. True for the first who comes. */
+static bool let_go(struct move *v)
+{
+    struct moves *m = v->moves;
+
+    if (!atomic_exchange(&v->holding, false))
+        return false;
+    for (size_t i = 0; i < v->slot_count; i++)
+        set_still(node_set(m->node), v->slots[i], false);
+    if (busy_release_slots(&m->node->busy, v->slots, v->slot_count))
+        clients_retry_held(m->node->clients);
+    return true;
+}
+
+/* At most that long; the keeper looks again later. */
+static bool wait_settled(struct moves *m, msec_t at_most_ms)
+{
+    msec_t end = node_now(m->node) + at_most_ms;
+
+    while (!is_settled(m)) {
+        if (node_now(m->node) >= end)
+            return false;
+        clock_nap_ms(1);
+    }
+    return true;
+}
+
+/* Until a claim may be made, as far as epochs go: if not in time, may_claim says no. */
+static void wait_reserved(struct moves *m, uint64_t above)
+{
+    struct standing s = {.above = above};
+    msec_t end = node_now(m->node) + RESERVE_MS, ask = 0;
+
+    for (;;) {
+        msec_t now = node_now(m->node);
+
+        cluster_service_read(m->service, read_standing, &s);
+        if ((s.settled && s.reserved) || now >= end)
+            return;
+        if (!s.reserved && now >= ask) {
+            reserve(m, above);
+            ask = now + ASK_AGAIN_MS;
+        }
+        clock_nap_ms(1);
+    }
+}
+
+static void end_claimed(struct moves *m)
+{
+    struct move *v;
+
+    if (!is_settled(m))
+        return;
+    for (;;) {
+        pthread_mutex_lock(&m->lock);
+        v = m->list;
+        while (v != NULL && !(v->state == MOVE_CONFIRMING && atomic_load(&v->holding)))
+            v = v->next;
+        pthread_mutex_unlock(&m->lock);
+        if (v == NULL)
+            return;
+        if (let_go(v))
+            move_set_state(v, MOVE_SUCCESS, NULL);
+    }
+}
+
 void arrive_tick(struct moves *m, msec_t now_ms)
 {
+    end_claimed(m);
     for (;;) {
         struct move *dead = NULL;
 
@@ -83,6 +188,7 @@ struct admission {
     struct move *v;
     struct cluster_service *service;
     struct node *node;
+    uint64_t epoch;    /* of the source, at a claim */
     char problem[160]; /* "": admitted */
 };
 
@@ -239,6 +345,7 @@ static enum err barrier(struct moves *m, struct call *c)
     if (arrive_land(v) != OK)
         return spoiled(c, v);
     TRY(settle(m, c));
+    reserve(m, 0); /* so that FINISH need not wait for it */
     return reply_ok(c);
 }
 
@@ -293,25 +400,31 @@ static bool may_claim(void *context, struct cluster *core)
     const struct handover h = move_handover(a->v);
 
     return atomic_load(&a->v->live) && !atomic_load(&a->v->flushed) && !cluster_service_writes_held(a->service) &&
-           cluster_service_may_write(a->service) && handover_may_claim(core, &h);
+           cluster_service_may_write(a->service) && handover_reserved(core, a->epoch) && handover_may_claim(core, &h);
 }
 
 static enum err claim(struct moves *m, struct call *c, struct move *v, uint64_t epoch)
 {
-    struct admission a = {.v = v, .service = m->service, .node = m->node};
+    struct admission a = {.v = v, .service = m->service, .node = m->node, .epoch = epoch};
     const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = v->slots, .slot_count = v->slot_count,
                                         .epoch_above = epoch};
 
-    if (!cluster_service_step_if(m->service, may_claim, &a, &event))
+    wait_reserved(m, epoch);
+    busy_mark_slots(&m->node->busy, v->slots, v->slot_count);
+    if (!cluster_service_step_if(m->service, may_claim, &a, &event)) {
+        if (busy_release_slots(&m->node->busy, v->slots, v->slot_count))
+            clients_retry_held(m->node->clients);
         return reply_error(c, "ERR the slots are no longer the source's, or this node no master that may take them now");
-    for (size_t i = 0; i < v->slot_count; i++)
-        set_still(node_set(m->node), v->slots[i], false);
+    }
     c->session->arrival = NULL;
-    pthread_mutex_lock(&m->lock);
-    v->attached = false;
-    pthread_mutex_unlock(&m->lock);
-    move_set_state(v, MOVE_SUCCESS, NULL);
+    move_set_state(v, MOVE_CONFIRMING, NULL);
+    atomic_store(&v->holding, true);
     (void)moves_tell_replicas(m, true);
+    if (wait_settled(m, CONFIRM_MS) && let_go(v))
+        move_set_state(v, MOVE_SUCCESS, NULL);
+    pthread_mutex_lock(&m->lock);
+    v->attached = false; /* it may be freed from here on */
+    pthread_mutex_unlock(&m->lock);
     return reply_ok(c);
 }
 

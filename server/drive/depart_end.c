@@ -68,6 +68,9 @@ static void unmark(struct depart *d)
 struct question {
     struct handover job;
     struct handover_owners owners;
+    bool may_finish;
+    uint64_t above; /* for read_reserved */
+    bool reserved;
     msec_t *since; /* NULL: only the owners are asked for */
     enum handover_verdict verdict;
 };
@@ -77,6 +80,7 @@ static void read_owners(void *context, struct cluster *core)
     struct question *q = context;
 
     q->owners = handover_owners(core, &q->job);
+    q->may_finish = handover_may_finish(core, &q->job);
     if (q->since != NULL)
         q->verdict = handover_judge(core, &q->job, q->since);
 }
@@ -91,14 +95,15 @@ static struct handover_owners owners(struct depart *d)
 
 static enum err finish(struct depart *d)
 {
-    struct handover_owners o = owners(d);
+    struct question q = {.job = move_handover(d->v)};
     struct request r = request_begin("FINISH");
 
-    if (o.mine != d->v->slot_count || cluster_service_writes_held(d->m->service)) {
+    cluster_service_read(d->m->service, read_owners, &q);
+    if (!q.may_finish || cluster_service_writes_held(d->m->service)) {
         buf_free(&r.words);
         return err_set(ERR_INVALID, "this node is losing the slots otherwise");
     }
-    request_add_number(&r, o.epoch);
+    request_add_number(&r, q.owners.epoch);
     for (size_t i = 0; i < d->v->slot_count; i++) {
         uint64_t keys = set_slot_keys(node_set(d->node), 0, d->v->slots[i]);
 
@@ -138,6 +143,13 @@ static enum handover_verdict query(struct depart *d)
     return verdict;
 }
 
+static void read_reserved(void *context, struct cluster *core)
+{
+    struct question *q = context;
+
+    q->reserved = handover_reserved(core, q->above);
+}
+
 static bool may_take_back(void *context, struct cluster *core)
 {
     const struct handover h = move_handover(context);
@@ -146,11 +158,19 @@ static bool may_take_back(void *context, struct cluster *core)
 }
 
 /* The target stays away: with a greater epoch than its claim can have, if it made one, the slots are this node's. */
-static bool take_back(struct depart *d, const struct handover_owners *o)
+static bool take_back(struct depart *d, uint64_t above)
 {
+    struct question q = {.above = above};
     const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = d->v->slots, .slot_count = d->v->slot_count,
-                                        .epoch_above = handover_above(o)};
+                                        .epoch_above = above};
 
+    cluster_service_read(d->m->service, read_reserved, &q);
+    if (!q.reserved) {
+        const struct cluster_event reserve = {.type = CLUSTER_EVENT_RESERVE, .epoch_above = above};
+
+        cluster_service_step(d->m->service, &reserve, NULL, NULL);
+        return false; /* asked again */
+    }
     if (!cluster_service_step_if(d->m->service, may_take_back, d->v, &event))
         return false;
     log_event(LOG_WARNING, "slot_migration_taken_back name=%s: the target does not answer, and nobody has heard of its claim",
@@ -162,6 +182,7 @@ static bool take_back(struct depart *d, const struct handover_owners *o)
 static enum handover_verdict find_out(struct depart *d)
 {
     msec_t since = 0;
+    uint64_t above = 0;
 
     for (;;) {
         struct question q = {.job = move_handover(d->v), .since = &since};
@@ -174,7 +195,9 @@ static enum handover_verdict find_out(struct depart *d)
             return HANDOVER_UNKNOWN;
         if ((verdict = query(d)) != HANDOVER_UNKNOWN)
             return verdict;
-        if (q.verdict == HANDOVER_TAKE_BACK && take_back(d, &q.owners))
+        if (q.verdict == HANDOVER_TAKE_BACK && above == 0)
+            above = handover_above(&q.owners);
+        if (q.verdict == HANDOVER_TAKE_BACK && take_back(d, above))
             return HANDOVER_NOT_CLAIMED;
         clock_nap_ms(RETRY_MS);
     }

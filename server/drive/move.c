@@ -195,6 +195,11 @@ bool moves_has_slot(struct moves *m, slot_t slot)
     return atomic_load_explicit(&m->active, memory_order_relaxed) > 0 && atomic_load(&m->taken[slot]) != 0;
 }
 
+bool moves_hold_slot(struct moves *m, slot_t slot)
+{
+    return busy_has_slot(&m->node->busy, slot);
+}
+
 void moves_note_flush(struct moves *m)
 {
     if (atomic_load(&m->arriving) == 0)
@@ -317,7 +322,7 @@ void moves_free(struct moves *m)
     while (m->list != NULL) {
         struct move *next = m->list->next;
 
-        if (m->list->left_marked)
+        if (m->list->left_marked || atomic_load(&m->list->holding))
             (void)busy_release_slots(&m->node->busy, m->list->slots, m->list->slot_count);
         move_free(m->list);
         m->list = next;

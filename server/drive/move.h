@@ -53,6 +53,9 @@ bool moves_has_slot(struct moves *m, slot_t slot);
 /* Tells the replicas which slots SETSLOT has opened here, if that changed or is to be said again. */
 void moves_tell_open(struct moves *m);
 
+/* The slot has just been claimed here, and writes to it wait until a majority has heard of that. Any thread. */
+bool moves_hold_slot(struct moves *m, slot_t slot);
+
 /* FLUSHALL, FLUSHDB ran here. */
 void moves_note_flush(struct moves *m);
 

@@ -20,8 +20,8 @@ enum move_state {
     MOVE_SNAPSHOT,
     MOVE_STREAMING,
     MOVE_HANDING_OVER,
-    MOVE_CONFIRMING,
-    MOVE_RECEIVING, /* the target's only one */
+    MOVE_CONFIRMING, /* source: claimed, and not in its own map; target: claimed, and no majority is known to have heard it */
+    MOVE_RECEIVING, /* target, as the next */
     MOVE_DROPPING,  /* the target: given up, what came is going */
     MOVE_SUCCESS,   /* ended, from here on */
     MOVE_FAILED,
@@ -60,6 +60,7 @@ struct move {
     atomic_bool cancelled;  /* source: by command or by the end */
     atomic_bool live;       /* target: keys may come; cleared once, under the cluster service's lock or before a drop */
     atomic_bool flushed;    /* target: FLUSHALL ran since */
+    atomic_bool holding;    /* target: writes wait at the slots' marks, until the claim is settled */
     _Atomic msec_t acked_ms;
     _Atomic uint64_t keys, keys_total, bytes; /* sent or received; source: total in the snapshot */
     _Atomic uint64_t pause_us, view_pause_us;

@@ -62,7 +62,7 @@ bool moves_tell_replicas(struct moves *m, bool always)
     any = memcmp(bits, none, sizeof bits) != 0;
     pthread_mutex_lock(&m->lock);
     for (struct move *v = m->list; v != NULL; v = v->next)
-        if (v->import && !move_ended(v->state)) {
+        if (v->import && !move_ended(v->state) && v->state != MOVE_CONFIRMING) {
             any = true;
             for (size_t i = 0; i < sizeof bits; i++)
                 bits[i] |= v->bits[i];

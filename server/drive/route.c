@@ -85,6 +85,8 @@ enum err route_gate(void *context, const struct gate *g)
         if ((e = look_up(g, &request)) == OK)
             verdict = routing_decide(map, &request, &node);
     }
+    if (verdict == ROUTING_CLAIMED && moves_hold_slot(cluster_service_moves(service), request.slot))
+        verdict = ROUTING_SERVE; /* it waits at the mark */
     if (e == OK && verdict != ROUTING_SERVE) {
         (void)routing_error(map, verdict, request.slot, node, g->session->tls, text);
         cluster_service_map_done(service);

@@ -76,6 +76,18 @@ static bool slot_marked(const struct busy *b, slot_t slot)
     return (b->slots[slot / 8] >> slot % 8 & 1) != 0;
 }
 
+bool busy_has_slot(struct busy *b, slot_t slot)
+{
+    bool has;
+
+    if (!busy_any(b))
+        return false;
+    pthread_mutex_lock(&b->lock);
+    has = slot_marked(b, slot);
+    pthread_mutex_unlock(&b->lock);
+    return has;
+}
+
 static void slot_flip(struct busy *b, slot_t slot)
 {
     b->slots[slot / 8] = (uint8_t)(b->slots[slot / 8] ^ 1u << slot % 8);

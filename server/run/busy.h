@@ -60,6 +60,9 @@ bool busy_release(struct busy *b, unsigned db, const struct slice *keys, size_t 
 void busy_mark_slots(struct busy *b, const slot_t *slots, size_t count);
 bool busy_release_slots(struct busy *b, const slot_t *slots, size_t count);
 
+/* Whether the whole slot is marked. */
+bool busy_has_slot(struct busy *b, slot_t slot);
+
 /* Returns after a release since `generation` was told (true), or after the time. Holding no slot. */
 bool busy_wait(struct busy *b, uint64_t generation, msec_t at_most_ms);
 
