@@ -76,7 +76,8 @@ static void apply_pong(struct cluster *c, struct incoming *in)
 
 /*
  * What comes behind later news (on the other link): a master's claim from before it took a greater epoch, which lacks what it has claimed
- * since; what a replica said before it won its election. Either would give slots back to whoever claims them next. Of the latter, its master's
+ * since; what a replica said before it won its election. Either would give slots back to whoever claims them next. Of the latter,
+ * its master's
  * epoch is an old one, and no later election is known to it; a real change of role is said again.
  */
 static bool is_late(const struct cluster *c, const struct incoming *in)
