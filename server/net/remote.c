@@ -194,10 +194,19 @@ enum err remote_take(struct remotes *r, const struct remote_place *place, msec_t
     return OK;
 }
 
+/* A reset: the kernel would go on sending what it has of this connection, for minutes if the network is broken. */
+static void abandon(struct remote *c)
+{
+    const struct linger at_once = {.l_onoff = 1};
+
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    remote_free(c);
+}
+
 void remote_give(struct remotes *r, struct remote *c, bool sound)
 {
     if (!sound || c->in_at < c->in.size) {
-        remote_free(c);
+        abandon(c);
         return;
     }
     buf_clear(&c->in);

@@ -49,7 +49,7 @@ struct remote_place {
 enum err remote_take(struct remotes *r, const struct remote_place *place, msec_t timeout_ms, bool fresh,
                      struct remote **out) WARN_UNUSED;
 
-/* Keeps it if `sound`: nothing is under way on it. */
+/* Keeps it if `sound`: nothing is under way on it. Otherwise it is reset: what has not reached the peer by now never does. */
 void remote_give(struct remotes *r, struct remote *c, bool sound);
 
 /* ERR_AGAIN: the time is over; ERR_IO. */

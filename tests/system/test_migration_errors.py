@@ -5,8 +5,8 @@ import threading
 from harness.cluster import Cluster
 from harness.moving import SLOT, as_text, open_slot, text
 from harness.proxy import Proxy
-from harness.runner import equal, test, true
-from harness.server import REDIS, Server, wait_until
+from harness.runner import equal, skip, test, true
+from harness.server import REDIS, Server, subject_is_redis, wait_until
 
 UNKNOWN = "f" * 40
 
@@ -134,6 +134,17 @@ def deaf_and_dumb(s):
         s.say(x, "EXISTS", "{foo}1", "{foo}3")
 
 
+def locked(s, binary):
+    """A target that asks for a password."""
+    with Server(binary=binary, requirepass="secret") as target:
+        for words in ((), ("AUTH", "wrong"), ("AUTH2", "default", "wrong"), ("AUTH2", "nobody", "secret"), ("KEYS", "{foo}3"),
+                      ("AUTH", "wrong", "KEYS", "{foo}1", "{foo}3"), ("COPY", "AUTH", "secret"), ("AUTH2", "default", "secret"),
+                      ("REPLACE", "AUTH2", "default", "secret")):
+            migrate(s, "" if "KEYS" in words else "{foo}1", 0, 5000, *words, node=s.a, port=target.port)
+            s.ask(s.a, "MGET", "{foo}1", "{foo}3")
+        s.ask(target, "KEYS", "*")
+
+
 class Speaker:
     """Says its piece to everybody who says something, and hangs up."""
 
@@ -166,6 +177,7 @@ def story(binary, nobody):
         words_of_setslot(s)
         words_of_migrate(s, nobody)
         deaf_and_dumb(s)
+        locked(s, binary)
         return s.said
     finally:
         c.__exit__()
@@ -179,3 +191,55 @@ def _():
     wrong = [f"{words}: {said!r}, Redis {wanted!r}" for (words, said), (_, wanted) in zip(ours, theirs) if said != wanted]
     true(not wrong, "\n".join(wrong))
     equal(len(ours), len(theirs))
+
+
+class Mover(threading.Thread):
+    """A MIGRATE, and what was said to it."""
+
+    def __init__(self, source, port, timeout_ms, *keys, host="127.0.0.1", options=()):
+        super().__init__(daemon=True)
+        self.node, self.words = source, ("MIGRATE", host, port, "", 0, timeout_ms, *options, "KEYS", *keys)
+        self.start()
+
+    def run(self):
+        with self.node.connect(timeout=120) as x:
+            self.said = as_text(x.command(*self.words))
+
+    def end(self):
+        self.join(120)
+        true(not self.is_alive(), "MIGRATE ends")
+        return self.said
+
+
+@test("MIGRATE to a port that accepts and says nothing, or stops amid its answer: IOERR, what was not acknowledged stays, others are served")
+def _():
+    if subject_is_redis():
+        skip("a Redis stands still meanwhile")
+    with Cluster(3) as c:
+        owner = c.owner(SLOT)
+        with owner.connect() as x:
+            x.must("MSET", "{foo}1", "1", "{foo}2", "2")
+            x.must("SET", "{foo}large", b"v" * (20 << 20))
+            for keys, answer in ((("{foo}large",), b"+OK\r\n"), (("{foo}1", "{foo}2"), b"+OK\r\n+OK\r\n+O")):
+                listener = socket.create_server(("127.0.0.1", 0))
+                said = Mover(owner, listener.getsockname()[1], 300, *keys).end()
+                true(said.startswith("-IOERR error or timeout"), said)
+                x.must("SET", "{foo}1", "again")           # its keys are not held any more
+                listener.close()
+                listener = socket.create_server(("127.0.0.1", 0))
+                mover = Mover(owner, listener.getsockname()[1], 60000, *keys)
+                link, _ = listener.accept()
+                listener.close()                            # there is no second time
+                got = link.recv(65536)
+                for i in range(50):
+                    x.must("SET", "{foo}other", i)
+                    equal(x.must("STRLEN", keys[0]), 20 << 20 if "large" in keys[0] else 5)
+                true(mover.is_alive(), "it waits")
+                while "large" not in keys[0] and (got.count(b"RESTORE") < len(keys) or not got.endswith(b"\r\n")):
+                    got += link.recv(65536)
+                link.sendall(answer)
+                link.close()
+                true(mover.end().startswith("-IOERR error or timeout"), mover.said)
+            equal(x.must("STRLEN", "{foo}large"), 20 << 20)
+            equal(x.must("MGET", "{foo}1", "{foo}2", "{foo}other"), [None, b"2", b"49"], "the target had acknowledged one")
+            x.must("DEL", "{foo}large", "{foo}2")
