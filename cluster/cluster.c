@@ -291,6 +291,7 @@ static void claim(struct cluster *c, const slot_t *slots, size_t count, uint64_t
         bool taken_back = c->owner[slots[i]] == c->myself;
 
         slots_set_importing(c, slots[i], NULL);
+        slots_set_departing(c, slots[i], false);
         arrival_claim(c, slots[i]);
         if (!taken_back)
             claim_open(c, slots[i], basis);
@@ -369,6 +370,11 @@ static void handle(struct cluster *c, const struct cluster_event *event)
         break;
     case CLUSTER_EVENT_ABANDONED:
         arrival_abandon(c, event->slots, event->slot_count);
+        break;
+    case CLUSTER_EVENT_DEPARTING:
+    case CLUSTER_EVENT_STAYING:
+        for (size_t i = 0; i < event->slot_count; i++)
+            slots_set_departing(c, event->slots[i], event->type == CLUSTER_EVENT_DEPARTING);
         break;
     case CLUSTER_EVENT_INHERIT:
         if (!node_is_master(c->myself) && !inherit_read(c, event->bytes))

@@ -140,6 +140,9 @@ enum cluster_event_type {
     CLUSTER_EVENT_ARRIVING,      /* slots whose keys begin to arrive here by an atomic migration, or at this replica's master;
                                   * durable when the step ends. Until CLAIM they are another node's */
     CLUSTER_EVENT_ABANDONED,     /* slots that do not arrive after all: what came is dropped (SLOT_LOST) */
+    CLUSTER_EVENT_DEPARTING,     /* slots of this node that FINISH of an atomic migration is about to offer: durable when the step ends. Who
+                                  * claims them from now on has the keys, and those here are dropped */
+    CLUSTER_EVENT_STAYING,       /* slots that were not claimed and will not be */
     CLUSTER_EVENT_INHERIT,       /* bytes: what a replica's master said of the slots that SETSLOT opened there (cluster_print_open) */
 };
 
@@ -200,7 +203,7 @@ struct cluster_event {
     const char *peer_ip;  /* LINK_ACCEPTED: where the peer comes from, numeric */
     const struct cluster_command *command;
     const struct cluster_config *config;
-    const slot_t *slots; /* CLAIM, DROPPED, ARRIVING, ABANDONED */
+    const slot_t *slots; /* CLAIM, DROPPED, ARRIVING, ABANDONED, DEPARTING, STAYING */
     size_t slot_count;
     uint64_t epoch_above; /* CLAIM, RESERVE: the source's config epoch; the claim gets a greater one */
     const struct cluster_replication *replication;

@@ -195,6 +195,8 @@ struct cluster {
     unsigned dropping_count;
     uint8_t arriving[SLOT_BYTES];  /* keys come by an atomic migration: arrival.h */
     unsigned arriving_count;
+    uint8_t departing[SLOT_BYTES]; /* offered to the target of an atomic migration: update.c, rule 4 */
+    unsigned departing_count;
     struct {                       /* replica: the marks of its master: inherit.h */
         struct node *migrating[SLOTS], *importing[SLOTS];
         unsigned migrating_count, importing_count;

@@ -95,6 +95,8 @@ static void set_migrating(struct cluster *c, unsigned slot, struct node *to)
 
 static void set_importing(struct cluster *c, unsigned slot, struct node *from)
 {
+    if (from != NULL)
+        slots_set_dropping(c, (slot_t)slot, false); /* the master keeps what it has of a slot that it lost */
     set(c, &c->inherit.importing[slot], &c->inherit.importing_count, from);
 }
 

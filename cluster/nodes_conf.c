@@ -4,6 +4,7 @@
  *   id ip:port@bus[,hostname[,aux=value...]] flags master ping pong epoch link part...
  *   part: slot, first-last, [slot->-id] or [slot-<-id]
  *   vars currentEpoch N lastVoteEpoch N [droppingSlots first-last,...] [arrivingSlots first-last,...]
+ *       [departingSlots first-last,...]
  *       [masterOpen id>first-last,...;id<...;]
  *       [claimedSlots first-last,... claimBasis N] [ballots master:candidate:epoch,...]
  *
@@ -107,6 +108,10 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
     if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0) {
         buf_append_str(out, " arrivingSlots ");
         ranges_print(c->arriving, out);
+    }
+    if (c->departing_count > 0) {
+        buf_append_str(out, " departingSlots ");
+        ranges_print(c->departing, out);
     }
     if (c->inherit.migrating_count + c->inherit.importing_count > 0) {
         buf_append_str(out, " masterOpen ");
@@ -405,6 +410,11 @@ static enum err load_vars(struct cluster *c, struct slice rest)
             return corrupt("bad variable", name);
         if (slice_equal(name, SLICE_LITERAL("droppingSlots")) || slice_equal(name, SLICE_LITERAL("arrivingSlots"))) {
             if (!parse_bits(c, text, name.data[0] == 'd' ? slots_set_dropping : arrival_set))
+                return corrupt("bad variable", text);
+            continue;
+        }
+        if (slice_equal(name, SLICE_LITERAL("departingSlots"))) {
+            if (!parse_bits(c, text, slots_set_departing))
                 return corrupt("bad variable", text);
             continue;
         }

@@ -116,6 +116,8 @@ void slots_clear_marks(struct cluster *c)
         slots_set_migrating(c, (slot_t)s, NULL);
         slots_set_importing(c, (slot_t)s, NULL);
     }
+    memset(c->departing, 0, sizeof c->departing);
+    c->departing_count = 0;
 }
 
 void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed)
@@ -141,6 +143,21 @@ void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping)
         bit_clear(c->dropping, slot);
     c->dropping_count = dropping ? c->dropping_count + 1 : c->dropping_count - 1;
     cluster_changed(c);
+}
+
+void slots_set_departing(struct cluster *c, slot_t slot, bool departing)
+{
+    if (bit_get(c->departing, slot) == departing)
+        return;
+    if (departing)
+        bit_set(c->departing, slot);
+    else
+        bit_clear(c->departing, slot);
+    c->departing_count = departing ? c->departing_count + 1 : c->departing_count - 1;
+    if (departing)
+        cluster_changed_durable(c);
+    else
+        cluster_changed(c);
 }
 
 /* The first slot at or after s whose bit is `value`, or SLOTS. 64 bits at a time: byte order makes them one number. */

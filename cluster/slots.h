@@ -34,6 +34,9 @@ void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed);
  */
 void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping);
 
+/* An atomic migration offers the slot, durably: if it is claimed, its keys here are copies, and dropped (update.c, rule 4). */
+void slots_set_departing(struct cluster *c, slot_t slot, bool departing);
+
 /* The next run of set bits at or after *next, which starts at 0 and moves behind it; false at the end. */
 bool slots_next_range(const uint8_t *bits, unsigned *next, slot_t *first, slot_t *last);
 

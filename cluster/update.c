@@ -8,9 +8,12 @@
  * (3) The source of an import may have a greater epoch than this node knew when it took the slot by command: its claim from before
  *     then must not take the slot back (the keys are here, and would be dropped). Its epoch is beaten instead, as it would
  *     have been at the command.
- * (4) Keys of a slot that was lost are dropped, unless the whole data set is about to be replaced, or the slot was being moved from here
- *     key by key: redis-cli --cluster fix gives such a slot to whom it chooses and moves the rest of the keys afterwards. They stay, and
- *     the mark with them, until MIGRATE takes them; also at a replica that is promoted (inherit.h).
+ * (4) Keys of a slot that was lost are dropped only if others have them: the source's behind the FINISH of an atomic
+ *     migration, the target's before its claim is settled, a replica that took over. (And with the whole data set, if that is replaced.)
+ *     redis-cli --cluster fix gives a slot to whom it chooses, and moves the keys of the others there afterwards; an operator may
+ *     have covered the slot while this node was away. So the keys stay until MIGRATE takes them: the slot remains MIGRATING, or
+ *     becomes IMPORTING, as Redis marks keys of other nodes' slots at its start. Redis drops them here. A master that has lost
+ *     all slots this way remains one, without slots, instead of following who claimed the last: its data would go.
  * (5) A claim that no majority is known to have heard yields to an epoch above its basis: claim.h.
  */
 #include "cluster/update.h"
@@ -30,6 +33,7 @@ struct claim {
     struct node *my_master; /* myself, or whom I replicate */
     unsigned claimed;       /* slots in the claim */
     unsigned taken;         /* of these, taken from my_master now */
+    unsigned kept;          /* of these, taken from this node, which still has keys of them: rule 4 */
     bool beaten;            /* of these, some are to stay here: rule 3 */
 };
 
@@ -63,6 +67,12 @@ static bool took_over(const struct node *heir, const struct node *from, const st
     return (owner == NULL || owner == from) && strcmp(heir->shard_id, from->shard_id) == 0;
 }
 
+/* Rule 4, of a slot of this node that s claims. */
+static bool has_copy(const struct cluster *c, const struct node *s, slot_t slot)
+{
+    return bit_get(c->departing, slot) || bit_get(c->claimed, slot) || strcmp(s->shard_id, c->myself->shard_id) == 0;
+}
+
 static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
 {
     struct node *owner = c->owner[slot];
@@ -84,10 +94,13 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         return;
     }
     has_keys = (owner == c->myself || (owner != NULL && owner == c->myself->master)) && cluster_slot_keys(c, slot) > 0;
-    if (owner == c->myself && has_keys && c->migrating[slot] == NULL) {
+    if (owner == c->myself && has_keys && has_copy(c, claim->s, slot)) {
         bit_set(c->lost, slot);
         c->any_lost = true;
         slots_set_dropping(c, slot, true);
+    } else if (owner == c->myself && has_keys && c->migrating[slot] == NULL) {
+        slots_set_importing(c, slot, claim->s);
+        claim->kept++;
     } else if (owner != c->myself && has_keys && c->inherit.migrating[slot] == NULL) {
         slots_set_dropping(c, slot, true); /* the master does it, unless this replica must take over before the end */
     }
@@ -95,6 +108,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
         claim->taken++;
     if (owner == c->myself && c->migrating[slot] == claim->s && !has_keys)
         slots_set_migrating(c, slot, NULL);
+    slots_set_departing(c, slot, false);
     slots_assign(c, slot, claim->s);
     if (is_open(claim, slot))
         claim_open(c, slot, claim->open->basis); /* durably: the answer is a promise */
@@ -128,16 +142,38 @@ void update_follow_grand(struct cluster *c)
     role_follow(c, grand);
 }
 
+/* Who took over from this master by a failover. */
+static struct node *heir_of(const struct cluster *c, const struct node *n)
+{
+    for (size_t i = 0; i < c->node_count; i++)
+        if (c->nodes[i] != n && node_is_master(c->nodes[i]) && c->nodes[i]->slot_count > 0 &&
+            strcmp(c->nodes[i]->shard_id, n->shard_id) == 0)
+            return c->nodes[i];
+    return NULL;
+}
+
+/* Keys of lost slots, which a replica of the claimant would lose. */
+static bool keeps_keys(const struct cluster *c)
+{
+    if (!node_is_master(c->myself))
+        return false;
+    for (unsigned s = 0; s < SLOTS && c->migrating_count + c->importing_count > 0; s++)
+        if ((c->migrating[s] != NULL || c->importing[s] != NULL) && cluster_slot_keys(c, (slot_t)s) > 0)
+            return true;
+    return false;
+}
+
 /* After a claim took slots of my master (or mine): do I follow the claimant? */
 static void follow_slots(struct cluster *c, const struct claim *claim)
 {
+    struct node *heir = heir_of(c, claim->my_master), *follow = heir != NULL ? heir : claim->s;
+
     if (!c->replication)
         return;
-    if (claim->taken > 0 && claim->my_master->slot_count == 0 &&
-        (c->config.allow_replica_migration || claim->claimed == claim->taken)) {
-        action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s",
-                   claim->s->id);
-        role_follow(c, claim->s);
+    if (claim->taken > 0 && claim->my_master->slot_count == 0 && (heir != NULL || !keeps_keys(c)) &&
+        (heir != NULL || c->config.allow_replica_migration || claim->claimed == claim->taken)) {
+        action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s", follow->id);
+        role_follow(c, follow);
     } else {
         update_follow_grand(c);
     }
@@ -162,6 +198,9 @@ void update_claim(struct cluster *c, struct node *s, uint64_t epoch, const struc
                 slots_set_unclaimed(c, (slot_t)slot, true);
         }
     }
+    if (claim.kept > 0)
+        action_log(c, LOG_WARNING, "%.40s has claimed %u slots of which there are keys here. The keys stay, and the slots are open "
+                                   "(importing): run redis-cli --cluster fix", s->id, claim.kept);
     follow_marks(c, s);
     follow_slots(c, &claim);
     if (claim.beaten) {

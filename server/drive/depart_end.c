@@ -217,12 +217,22 @@ static bool confirm(struct depart *d)
     return true;
 }
 
+/* Known to the core, durably: if the slots are claimed from now on, what is here are copies. */
+static void offer(struct depart *d, enum cluster_event_type type)
+{
+    const struct cluster_event event = {.type = type, .slots = d->v->slots, .slot_count = d->v->slot_count};
+
+    cluster_service_step(d->m->service, &event, NULL, NULL);
+}
+
 enum err depart_hand_over(struct depart *d)
 {
     enum handover_verdict verdict = HANDOVER_CLAIMED;
-    int64_t from = clock_us(CLOCK_MONOTONIC);
+    int64_t from;
     enum err e;
 
+    offer(d, CLUSTER_EVENT_DEPARTING); /* before the pause: it syncs */
+    from = clock_us(CLOCK_MONOTONIC);
     mark(d);
     e = depart_send_log(d, wal_tail(node_wal(d->node)));
     if (e == OK)
@@ -238,6 +248,8 @@ enum err depart_hand_over(struct depart *d)
     while (verdict == HANDOVER_CLAIMED && !confirm(d))
         if ((verdict = find_out(d)) == HANDOVER_NOT_CLAIMED)
             e = err_set(ERR_INVALID, "the target lost the slots after it had claimed them");
+    if (verdict == HANDOVER_NOT_CLAIMED)
+        offer(d, CLUSTER_EVENT_STAYING);
     if (verdict == HANDOVER_UNKNOWN && moves_stopping(d->m)) {
         d->v->left_marked = true; /* no write to the slots before the end of the process */
         d->marked = false;

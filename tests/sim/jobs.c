@@ -132,6 +132,9 @@ static void freeze(struct jobs *j, const struct job *v, bool frozen)
 static void depart_end(struct jobs *j, struct job *v, bool moved)
 {
     tell(j, v, moved ? "moved" : "given up by the source");
+    if (!moved && !world_event(j->checker->world, v->from, &(struct cluster_event){
+                                   .type = CLUSTER_EVENT_STAYING, .slots = v->slots, .slot_count = v->count}))
+        return; /* it crashed, and the job with it */
     freeze(j, v, false);
     v->departs = false;
     v->step = JOB_ENDED;
@@ -149,6 +152,9 @@ static void hand_over(struct jobs *j, struct job *v)
         depart_end(j, v, false);
         return;
     }
+    if (!world_event(j->checker->world, v->from, &(struct cluster_event){
+                         .type = CLUSTER_EVENT_DEPARTING, .slots = v->slots, .slot_count = v->count}))
+        return;
     tell(j, v, "writes wait, FINISH leaves");
     freeze(j, v, true);
     send_contents(j, v, PACKET_DATA);

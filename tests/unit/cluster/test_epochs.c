@@ -187,7 +187,13 @@ START_TEST(update_rule__a_mark_is_forgotten_when_the_owner_claims_again)
 }
 END_TEST
 
-START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
+/* What the driver of an atomic migration says of a slot. */
+static void arrival(struct lab *l, enum cluster_event_type type, slot_t slot)
+{
+    lab_step(l, &(struct cluster_event){.type = type, .slots = &slot, .slot_count = 1, .epoch_above = 5});
+}
+
+START_TEST(update_rule__slots_that_were_handed_over_are_dropped_after_persist_and_map)
 {
     struct lab l;
     struct peer *a;
@@ -198,6 +204,9 @@ START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
     a = lab_peer(&l, 0, 'a', 5, 300, 399);
     l.keys[150] = 7;
     l.keys[10] = 7;
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 150);
+    ck_assert(lab_action(&l, CLUSTER_PERSIST, 0)->sync);
+    ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " departingSlots 150\n", 20));
     claim(a, 100, 199);
     lab_say(&l, a, CODEC_PING);
     lost = lab_action(&l, CLUSTER_SLOT_LOST, 0);
@@ -207,6 +216,62 @@ START_TEST(update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map)
     ck_assert_uint_eq(lost->slot, 150);
     ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 1));
     ck_assert(persist != NULL && persist->sync && persist < map && map < lost);
+    ck_assert_ptr_null(memmem(l.persisted.data, l.persisted.size, "departingSlots", 14));
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(update_rule__keys_of_a_lost_slot_that_the_claimant_does_not_have_stay_and_open_it)
+{
+    struct lab l, again = {0};
+    struct peer *a;
+    char *file;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    a = lab_peer(&l, 0, 'a', 5, 300, 399);
+    l.keys[150] = l.keys[151] = 7;
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 151);
+    arrival(&l, CLUSTER_EVENT_STAYING, 151);
+    claim(a, 100, 199);
+    lab_say(&l, a, CODEC_PING);
+    ck_assert_ptr_null(lab_action(&l, CLUSTER_SLOT_LOST, 0));
+    file = strndup((char *)l.persisted.data, l.persisted.size);
+    again.keys[150] = again.keys[151] = 7;
+    lab_open_with(&again, file, false);
+    for (slot_t s = 149; s < 152; s++) {
+        ck_assert_ptr_eq(l.core->owner[s], lab_node(&l, a));
+        ck_assert_ptr_eq(l.core->importing[s], s == 149 ? NULL : lab_node(&l, a));
+        ck_assert(!cluster_slot_dropping(l.core, s));
+        ck_assert((again.core->importing[s] != NULL) == (s != 149));
+    }
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_SETSLOT, "150 stable"), "OK"); /* as fix ends */
+    ck_assert_ptr_null(l.core->importing[150]);
+    free(file);
+    lab_close(&again);
+    lab_close(&l);
+}
+END_TEST
+
+START_TEST(dropping__what_was_offered_before_a_crash_and_claimed_is_dropped)
+{
+    struct lab l, again = {0};
+    struct peer *a;
+    char *file;
+
+    lab_open(&l);
+    lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 150);
+    file = strndup((char *)l.persisted.data, l.persisted.size);
+    again.keys[150] = 7;
+    lab_open_with(&again, file, false);
+    a = lab_peer(&again, 0, 'a', 5, 300, 399);
+    claim(a, 150, 150);
+    lab_say(&again, a, CODEC_PING);
+    ck_assert_uint_eq(lab_action(&again, CLUSTER_SLOT_LOST, 0)->slot, 150);
+    ck_assert_ptr_null(again.core->importing[150]);
+    free(file);
+    lab_close(&again);
     lab_close(&l);
 }
 END_TEST
@@ -247,6 +312,7 @@ START_TEST(dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone)
     lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
     a = lab_peer(&l, 0, 'a', 5, 300, 399);
     l.keys[150] = 7;
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 150);
     claim(a, 100, 199);
     lab_say(&l, a, CODEC_PING);
     ck_assert_ptr_nonnull(memmem(l.persisted.data, l.persisted.size, " droppingSlots 150\n", 19));
@@ -270,6 +336,8 @@ START_TEST(dropping__goes_on_after_a_crash)
     lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 199");
     a = lab_peer(&l, 0, 'a', 5, 300, 399);
     l.keys[150] = l.keys[151] = 7;
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 150);
+    arrival(&l, CLUSTER_EVENT_DEPARTING, 151);
     claim(a, 100, 199);
     lab_say(&l, a, CODEC_PING);
     file = strndup((char *)l.persisted.data, l.persisted.size);
@@ -286,10 +354,6 @@ START_TEST(dropping__goes_on_after_a_crash)
 }
 END_TEST
 
-static void arrival(struct lab *l, enum cluster_event_type type, slot_t slot)
-{
-    lab_step(l, &(struct cluster_event){.type = type, .slots = &slot, .slot_count = 1, .epoch_above = 5});
-}
 
 START_TEST(arrival__is_durable_and_ends_with_the_claim)
 {
@@ -589,7 +653,9 @@ int main(void)
     tcase_add_test(tests, update_rule__a_sender_with_an_old_claim_is_told_by_update);
     tcase_add_test(tests, update_rule__a_slot_whose_owner_stopped_claiming_goes_to_any_claimer);
     tcase_add_test(tests, update_rule__a_mark_is_forgotten_when_the_owner_claims_again);
-    tcase_add_test(tests, update_rule__lost_slots_with_keys_are_dropped_after_persist_and_map);
+    tcase_add_test(tests, update_rule__slots_that_were_handed_over_are_dropped_after_persist_and_map);
+    tcase_add_test(tests, update_rule__keys_of_a_lost_slot_that_the_claimant_does_not_have_stay_and_open_it);
+    tcase_add_test(tests, dropping__what_was_offered_before_a_crash_and_claimed_is_dropped);
     tcase_add_test(tests, update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark);
     tcase_add_test(tests, dropping__a_lost_slot_does_not_come_back_before_its_keys_are_gone);
     tcase_add_test(tests, dropping__goes_on_after_a_crash);
