@@ -193,6 +193,20 @@ def stop_all(writers):
         w.join()
 
 
+def read_all(node, names):
+    """The replies to GET of all names, by a master or a replica. A cluster state that is not ok for a moment is waited for."""
+    replies = []
+
+    def served():
+        with node.connect() as x:
+            x.must("READONLY")
+            replies[:] = x.pipeline([("GET", name) for name in names])
+        return not any(r[1].startswith(b"CLUSTERDOWN") for r in replies if r[0] == "-")
+
+    wait_until(served, 60, f"{node.address} serves reads")
+    return replies
+
+
 def nothing_lost(c, writers):
     """Every confirmed write is where its slot is served, and on a replica of that master."""
     for master, replica in pairs(c):
@@ -200,9 +214,7 @@ def nothing_lost(c, writers):
     for w in writers:
         owner = c.owner_of(w.tag)
         for node in [owner] + [r for m, r in pairs(c) if m is owner]:
-            with node.connect() as x:
-                x.must("READONLY")
-                replies = x.pipeline([("GET", w.name(n)) for n in w.confirmed])
-                missing = [n for n, r in zip(w.confirmed, replies) if r != ("$", b"%d" % n)]
-                true(not missing, f"{len(missing)} of {len(w.confirmed)} confirmed writes of {{{w.tag}}} are missing on "
-                     f"{node.address}, the first {missing[:3]}: {replies[w.confirmed.index(missing[0])] if missing else ''}")
+            replies = read_all(node, [w.name(n) for n in w.confirmed])
+            missing = [n for n, r in zip(w.confirmed, replies) if r != ("$", b"%d" % n)]
+            true(not missing, f"{len(missing)} of {len(w.confirmed)} confirmed writes of {{{w.tag}}} are missing on "
+                 f"{node.address}, the first {missing[:3]}: {replies[w.confirmed.index(missing[0])] if missing else ''}")
