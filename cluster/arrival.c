@@ -16,14 +16,8 @@
 
 void arrival_set(struct cluster *c, slot_t slot, bool arriving)
 {
-    if (bit_get(c->arriving, slot) == arriving)
-        return;
-    if (arriving)
-        bit_set(c->arriving, slot);
-    else
-        bit_clear(c->arriving, slot);
-    c->arriving_count = arriving ? c->arriving_count + 1 : c->arriving_count - 1;
-    cluster_changed_durable(c);
+    if (slots_set_bit(c->arriving, &c->arriving_count, slot, arriving))
+        cluster_changed_durable(c);
 }
 
 void arrival_begin(struct cluster *c, const slot_t *slots, size_t count)

@@ -89,6 +89,12 @@ void nodes_conf_print_node(const struct cluster *c, const struct node *n, bool a
     print_slots(c, n, out);
 }
 
+static void print_bits(const char *name, const uint8_t *bits, struct buf *out)
+{
+    buf_append_format(out, " %s ", name);
+    ranges_print(bits, out);
+}
+
 void nodes_conf_print(const struct cluster *c, struct buf *out)
 {
     uint8_t open[SLOT_BYTES], sure[SLOT_BYTES];
@@ -101,25 +107,18 @@ void nodes_conf_print(const struct cluster *c, struct buf *out)
     }
     buf_append_format(out, "vars currentEpoch %llu lastVoteEpoch %llu", (unsigned long long)c->current_epoch,
                       (unsigned long long)(c->planted_bugs & CLUSTER_BUG_VOTE_NOT_PERSISTED ? 0 : c->last_vote_epoch));
-    if (c->dropping_count > 0) {
-        buf_append_str(out, " droppingSlots ");
-        ranges_print(c->dropping, out);
-    }
-    if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0) {
-        buf_append_str(out, " arrivingSlots ");
-        ranges_print(c->arriving, out);
-    }
-    if (c->departing_count > 0) {
-        buf_append_str(out, " departingSlots ");
-        ranges_print(c->departing, out);
-    }
+    if (c->dropping_count > 0)
+        print_bits("droppingSlots", c->dropping, out);
+    if (c->arriving_count > 0 && (c->planted_bugs & CLUSTER_BUG_ARRIVAL_NOT_MARKED) == 0)
+        print_bits("arrivingSlots", c->arriving, out);
+    if (c->departing_count > 0)
+        print_bits("departingSlots", c->departing, out);
     if (c->inherit.migrating_count + c->inherit.importing_count > 0) {
         buf_append_str(out, " masterOpen ");
         inherit_print(c, out);
     }
     if (claim_slots(c, open, sure)) {
-        buf_append_str(out, " claimedSlots ");
-        ranges_print(open, out);
+        print_bits("claimedSlots", open, out);
         buf_append_format(out, " claimBasis %llu", (unsigned long long)claim_holder(c)->claim_basis);
     }
     ballot_print(c, out);
@@ -400,36 +399,42 @@ static enum err load_node(struct cluster *c, struct slice line)
     return OK;
 }
 
+/* One that is no number; *good: it made sense. False: it is none of these. */
+static bool parse_variable(struct cluster *c, struct slice name, struct slice text, bool *good)
+{
+    static const struct {
+        const char *name;
+        void (*set)(struct cluster *c, slot_t slot, bool on);
+    } bits[] = {{"droppingSlots", slots_set_dropping},
+                {"arrivingSlots", arrival_set},
+                {"departingSlots", slots_set_departing},
+                {"claimedSlots", claim_load}};
+
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        if (slice_equal(name, slice_str(bits[i].name))) {
+            *good = parse_bits(c, text, bits[i].set);
+            return true;
+        }
+    if (slice_equal(name, SLICE_LITERAL("ballots")))
+        *good = ballot_parse(c, text);
+    else if (slice_equal(name, SLICE_LITERAL("masterOpen")))
+        *good = inherit_read(c, text);
+    else
+        return false;
+    return true;
+}
+
 static enum err load_vars(struct cluster *c, struct slice rest)
 {
     struct slice name, text;
     uint64_t value;
+    bool good;
 
     while (next_word(&rest, &name)) {
         if (!next_word(&rest, &text))
             return corrupt("bad variable", name);
-        if (slice_equal(name, SLICE_LITERAL("droppingSlots")) || slice_equal(name, SLICE_LITERAL("arrivingSlots"))) {
-            if (!parse_bits(c, text, name.data[0] == 'd' ? slots_set_dropping : arrival_set))
-                return corrupt("bad variable", text);
-            continue;
-        }
-        if (slice_equal(name, SLICE_LITERAL("departingSlots"))) {
-            if (!parse_bits(c, text, slots_set_departing))
-                return corrupt("bad variable", text);
-            continue;
-        }
-        if (slice_equal(name, SLICE_LITERAL("claimedSlots"))) {
-            if (!parse_bits(c, text, claim_load))
-                return corrupt("bad variable", text);
-            continue;
-        }
-        if (slice_equal(name, SLICE_LITERAL("ballots"))) {
-            if (!ballot_parse(c, text))
-                return corrupt("bad variable", text);
-            continue;
-        }
-        if (slice_equal(name, SLICE_LITERAL("masterOpen"))) {
-            if (!inherit_read(c, text))
+        if (parse_variable(c, name, text, &good)) {
+            if (!good)
                 return corrupt("bad variable", text);
             continue;
         }

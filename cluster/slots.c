@@ -133,27 +133,28 @@ void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed)
     }
 }
 
+bool slots_set_bit(uint8_t bits[SLOT_BYTES], unsigned *count, slot_t slot, bool on)
+{
+    if (bit_get(bits, slot) == on)
+        return false;
+    if (on)
+        bit_set(bits, slot);
+    else
+        bit_clear(bits, slot);
+    *count += on ? 1u : -1u;
+    return true;
+}
+
 void slots_set_dropping(struct cluster *c, slot_t slot, bool dropping)
 {
-    if (bit_get(c->dropping, slot) == dropping)
-        return;
-    if (dropping)
-        bit_set(c->dropping, slot);
-    else
-        bit_clear(c->dropping, slot);
-    c->dropping_count = dropping ? c->dropping_count + 1 : c->dropping_count - 1;
-    cluster_changed(c);
+    if (slots_set_bit(c->dropping, &c->dropping_count, slot, dropping))
+        cluster_changed(c);
 }
 
 void slots_set_departing(struct cluster *c, slot_t slot, bool departing)
 {
-    if (bit_get(c->departing, slot) == departing)
+    if (!slots_set_bit(c->departing, &c->departing_count, slot, departing))
         return;
-    if (departing)
-        bit_set(c->departing, slot);
-    else
-        bit_clear(c->departing, slot);
-    c->departing_count = departing ? c->departing_count + 1 : c->departing_count - 1;
     if (departing)
         cluster_changed_durable(c);
     else

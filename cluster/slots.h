@@ -28,6 +28,9 @@ static inline bool slots_unclaimed(const struct cluster *c, slot_t slot)
 }
 void slots_set_unclaimed(struct cluster *c, slot_t slot, bool unclaimed);
 
+/* A bit of a set of slots and the number of those set; false: it was so before. */
+bool slots_set_bit(uint8_t bits[SLOT_BYTES], unsigned *count, slot_t slot, bool on);
+
 /*
  * Keys of a slot that was lost are being dropped by the driver. Until it says so, the slot may not come back here: old
  * keys must not be found among new ones.
