@@ -20,7 +20,7 @@ bool claim_yields(const struct cluster *c, const struct node *n, slot_t slot, ui
     const struct node *owner = c->owner[slot];
 
     /* A replica that takes over from a target goes on with its claim, and takes the other slots of its master too. */
-    return owner != NULL && owner != n && strcmp(owner->shard_id, n->shard_id) != 0 && ballot_epoch_of(c, owner) > basis;
+    return owner != NULL && owner != n && !node_same_shard(owner, n) && ballot_epoch_of(c, owner) > basis;
 }
 
 bool claim_gives_way(const struct cluster *c, slot_t slot, const struct node *n, uint64_t epoch)
@@ -28,7 +28,7 @@ bool claim_gives_way(const struct cluster *c, slot_t slot, const struct node *n,
     const struct node *owner = c->owner[slot];
 
     /* Not to the source itself, which has not heard of it; nor to the target from whom its replica took over. */
-    return bit_get(c->claimed, slot) && owner->claim_basis < epoch && strcmp(owner->shard_id, n->shard_id) != 0 &&
+    return bit_get(c->claimed, slot) && owner->claim_basis < epoch && !node_same_shard(owner, n) &&
            (owner != c->myself || c->imported[slot] != n);
 }
 

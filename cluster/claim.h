@@ -4,8 +4,7 @@
  * The target of an atomic migration takes the slots by a new epoch, and nobody votes on that. So it lets no write in before a majority of
  * the masters has answered a PING that carried the claim: from then on none of these votes for a replica of the source that does
  * not know of it (election.c, rule 3). Until then the claim is open: everywhere it yields to whoever was elected instead of the
- * source, whatever the
- * epochs are.
+ * source, whatever the epochs are.
  *
  * PING and PONG of a master with an open claim name its slots and its basis, the source's config epoch, in an extension. A slot whose
  * owner has, or may have been given by a vote, an epoch above the basis stays where it is. A PONG from who does not agree has

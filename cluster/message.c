@@ -182,7 +182,7 @@ void message_publish(struct cluster *c, struct slice channel, struct slice bytes
     for (size_t i = 0; i < c->node_count; i++) {
         struct node *n = c->nodes[i];
 
-        if (node_reachable(n) && (!sharded || strcmp(n->shard_id, c->myself->shard_id) == 0))
+        if (node_reachable(n) && (!sharded || node_same_shard(n, c->myself)))
             send_on(c, n->out, type, message);
     }
 }

@@ -36,6 +36,12 @@ static inline bool node_is_voter(const struct node *n)
     return node_is_master(n) && n->slot_count > 0;
 }
 
+/* A master and its replicas have one shard id, also when one of them takes over from another. */
+static inline bool node_same_shard(const struct node *a, const struct node *b)
+{
+    return strcmp(a->shard_id, b->shard_id) == 0;
+}
+
 void node_set_flags(struct cluster *c, struct node *n, unsigned set, unsigned clear);
 
 /* Roles. A node made replica loses its slots; master may be NULL (not known yet). */

@@ -77,8 +77,7 @@ static void apply_pong(struct cluster *c, struct incoming *in)
 /*
  * What comes behind later news (on the other link): a master's claim from before it took a greater epoch, which lacks what it has claimed
  * since; what a replica said before it won its election. Either would give slots back to whoever claims them next. Of the latter,
- * its master's
- * epoch is an old one, and no later election is known to it; a real change of role is said again.
+ * its master's epoch is an old one, and no later election is known to it; a real change of role is said again.
  */
 static bool is_late(const struct cluster *c, const struct incoming *in)
 {
@@ -86,7 +85,7 @@ static bool is_late(const struct cluster *c, const struct incoming *in)
 
     if (in->h.master[0] == '\0')
         return node_is_master(n) && in->h.config_epoch < n->config_epoch;
-    return node_is_voter(n) && in->h.master[0] != '\0' && in->h.config_epoch < n->config_epoch &&
+    return node_is_voter(n) && in->h.config_epoch < n->config_epoch &&
            in->h.current_epoch <= n->config_epoch && c->now - n->master_since < 2 * c->config.node_timeout_ms;
 }
 

@@ -64,13 +64,13 @@ static bool may_take(const struct cluster *c, slot_t slot, const struct claim *c
 /* By a failover. The old owner may have said already that it is a replica: then nobody has the slot. */
 static bool took_over(const struct node *heir, const struct node *from, const struct node *owner)
 {
-    return (owner == NULL || owner == from) && strcmp(heir->shard_id, from->shard_id) == 0;
+    return (owner == NULL || owner == from) && node_same_shard(heir, from);
 }
 
 /* Rule 4, of a slot of this node that s claims. */
 static bool has_copy(const struct cluster *c, const struct node *s, slot_t slot)
 {
-    return bit_get(c->departing, slot) || bit_get(c->claimed, slot) || strcmp(s->shard_id, c->myself->shard_id) == 0;
+    return bit_get(c->departing, slot) || bit_get(c->claimed, slot) || node_same_shard(s, c->myself);
 }
 
 static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
@@ -118,7 +118,7 @@ static void claim_slot(struct cluster *c, struct claim *claim, slot_t slot)
 
 static bool is_replaced(const struct node *n, const struct node *heir)
 {
-    return n != NULL && n != heir && n->slot_count == 0 && strcmp(n->shard_id, heir->shard_id) == 0;
+    return n != NULL && n != heir && n->slot_count == 0 && node_same_shard(n, heir);
 }
 
 /* What is open towards a master that was failed over is open towards who leads now. */
@@ -146,8 +146,7 @@ void update_follow_grand(struct cluster *c)
 static struct node *heir_of(const struct cluster *c, const struct node *n)
 {
     for (size_t i = 0; i < c->node_count; i++)
-        if (c->nodes[i] != n && node_is_master(c->nodes[i]) && c->nodes[i]->slot_count > 0 &&
-            strcmp(c->nodes[i]->shard_id, n->shard_id) == 0)
+        if (c->nodes[i] != n && node_is_master(c->nodes[i]) && c->nodes[i]->slot_count > 0 && node_same_shard(c->nodes[i], n))
             return c->nodes[i];
     return NULL;
 }
@@ -163,17 +162,29 @@ static bool keeps_keys(const struct cluster *c)
     return false;
 }
 
-/* After a claim took slots of my master (or mine): do I follow the claimant? */
+/* After a claim took slots of my master (or mine): whom do I follow now? NULL: nobody else. */
+static struct node *new_master(const struct cluster *c, const struct claim *claim)
+{
+    struct node *heir;
+
+    if (claim->taken == 0 || claim->my_master->slot_count > 0)
+        return NULL;
+    if ((heir = heir_of(c, claim->my_master)) != NULL)
+        return heir;
+    if (keeps_keys(c) || (!c->config.allow_replica_migration && claim->claimed != claim->taken))
+        return NULL;
+    return claim->s;
+}
+
 static void follow_slots(struct cluster *c, const struct claim *claim)
 {
-    struct node *heir = heir_of(c, claim->my_master), *follow = heir != NULL ? heir : claim->s;
+    struct node *master;
 
     if (!c->replication)
         return;
-    if (claim->taken > 0 && claim->my_master->slot_count == 0 && (heir != NULL || !keeps_keys(c)) &&
-        (heir != NULL || c->config.allow_replica_migration || claim->claimed == claim->taken)) {
-        action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s", follow->id);
-        role_follow(c, follow);
+    if ((master = new_master(c, claim)) != NULL) {
+        action_log(c, LOG_NOTICE, "Configuration change detected. Reconfiguring myself as a replica of %.40s", master->id);
+        role_follow(c, master);
     } else {
         update_follow_grand(c);
     }
