@@ -17,22 +17,41 @@
 
 /* ---- Changing ---- */
 
+struct change {
+    struct call *call;
+    struct cluster_command command;
+    struct cluster_reply reply;
+    char refusal[MOVE_MESSAGE_MAX]; /* "": none */
+};
+
+/* Under the service's lock: no job begins between the question and the change. */
+static void run_change(void *context, struct cluster *core)
+{
+    struct change *change = context;
+    struct call *c = change->call;
+    const struct cluster_event event = {.type = CLUSTER_EVENT_COMMAND, .command = &change->command};
+
+    (void)core;
+    if (!moves_refuse(cluster_service_moves(service(c)), &change->command, change->refusal))
+        cluster_service_step(service(c), &event, &change->reply, c->scratch);
+}
+
 static enum err change(struct call *c, enum cluster_command_type type)
 {
-    struct cluster_command command = {.type = type, .argc = c->argc - 2, .argv = c->argv + 2};
-    struct cluster_event event = {.type = CLUSTER_EVENT_COMMAND, .command = &command};
-    struct cluster_reply reply;
+    struct change change = {.call = c, .command = {.type = type, .argc = c->argc - 2, .argv = c->argv + 2}};
 
     NEEDS_CLUSTER(c);
-    cluster_service_step(service(c), &event, &reply, c->scratch);
-    switch (reply.type) {
+    cluster_service_read(service(c), run_change, &change);
+    if (change.refusal[0] != '\0')
+        return reply_error(c, "%s", change.refusal);
+    switch (change.reply.type) {
     case CLUSTER_REPLY_OK:
         if (type == CLUSTER_CMD_SETSLOT) /* in the log before the keys that MIGRATE takes away */
             moves_tell_open(cluster_service_moves(service(c)));
         return reply_ok(c);
-    case CLUSTER_REPLY_STATUS: return reply_status(c, reply.text);
-    case CLUSTER_REPLY_INTEGER: return reply_int(c, reply.integer);
-    default: return reply_error(c, "%s", reply.text);
+    case CLUSTER_REPLY_STATUS: return reply_status(c, change.reply.text);
+    case CLUSTER_REPLY_INTEGER: return reply_int(c, change.reply.integer);
+    default: return reply_error(c, "%s", change.reply.text);
     }
 }
 

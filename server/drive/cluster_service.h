@@ -56,7 +56,7 @@ typedef bool cluster_service_guard(void *context, struct cluster *core);
 bool cluster_service_step_if(struct cluster_service *s, cluster_service_guard *guard, void *context,
                              const struct cluster_event *event);
 
-/* Calls read under the lock. */
+/* Calls read under the lock; it may step the core itself. */
 typedef void cluster_service_reader(void *context, struct cluster *core);
 void cluster_service_read(struct cluster_service *s, cluster_service_reader *read, void *context);
 

@@ -113,6 +113,8 @@ static enum err finish(struct depart *d)
         request_add_number(&r, keys);
     }
     request_end(&r, &d->out);
+    if (!move_offer(d->v))
+        return err_set(ERR_CLOSED, "cancelled");
     d->finish_sent = true;
     return depart_ask(d, d->to, &d->out, FINISH_MS, NULL);
 }

@@ -168,6 +168,14 @@ void move_set_state(struct move *v, enum move_state state, const char *message)
               v->message);
 }
 
+bool move_offer(struct move *v)
+{
+    pthread_mutex_lock(&v->moves->lock);
+    v->offered = !atomic_load(&v->cancelled);
+    pthread_mutex_unlock(&v->moves->lock);
+    return v->offered;
+}
+
 bool moves_stopping(struct moves *m)
 {
     bool is;

@@ -30,8 +30,9 @@ struct node;
 struct cluster_service;
 struct call;
 struct gate;
+struct cluster_command;
 
-enum { MOVE_VERSION = 2, MOVE_JOBS_MAX = 64, MOVE_HISTORY_MAX = 100 };
+enum { MOVE_VERSION = 2, MOVE_JOBS_MAX = 64, MOVE_HISTORY_MAX = 100, MOVE_MESSAGE_MAX = 256 };
 
 struct moves *moves_new(struct node *n, struct cluster_service *service);
 /* Gives up all jobs and ends the threads; sessions may still end afterwards. Accepts NULL. */
@@ -43,6 +44,10 @@ enum err moves_migrate(struct moves *m, struct call *c);
 enum err moves_list(struct moves *m, struct call *c);
 enum err moves_cancel(struct moves *m, struct call *c);
 enum err moves_sync(struct moves *m, struct call *c);
+
+/* True if the command may not be run now, because a job has the slots or the node that it is about; the text is the error. Asked in
+ * cluster_service_read. */
+bool moves_refuse(struct moves *m, const struct cluster_command *command, char text[MOVE_MESSAGE_MAX]) WARN_UNUSED;
 
 /* The gate of a session on which keys arrive: OK if the job lives and the key's slot belongs to it. */
 enum err moves_gate(struct moves *m, const struct gate *g);

@@ -13,7 +13,7 @@
 
 struct client;
 
-enum { MOVE_NAME_SIZE = 40, MOVE_MESSAGE_MAX = 256 };
+enum { MOVE_NAME_SIZE = 40 };
 
 enum move_state {
     MOVE_STARTING,
@@ -53,6 +53,7 @@ struct move {
     enum move_state state;
     msec_t updated_ms, ended_ms, streaming_ms;
     bool threaded; /* the thread is to be joined */
+    bool offered;  /* source: FINISH leaves, or has left: the target decides, and it is too late to cancel */
     bool left_marked; /* source: the process ended before it was known who owns the slots; theirs until moves_free */
     bool attached; /* target: a session points here */
 
@@ -118,6 +119,8 @@ enum err move_enter(struct move *v) WARN_UNUSED;
 void move_withdraw(struct move *v);
 /* message NULL: as it was. An ended job gives its slots back. */
 void move_set_state(struct move *v, enum move_state state, const char *message);
+/* The source is about to send FINISH. False: it was cancelled before, and must not. */
+bool move_offer(struct move *v) WARN_UNUSED;
 void move_step_delay(struct move *v);
 bool moves_stopping(struct moves *m);
 

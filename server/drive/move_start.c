@@ -48,6 +48,17 @@ static void may_depart(void *context, struct cluster *core)
         k->problem = "ERR Slots are not served by this node.";
 }
 
+/* May it begin, by this node's map? */
+static enum err ask_map(struct moves *m, struct call *c, const struct move *v)
+{
+    struct check k = {.v = v};
+
+    cluster_service_read(m->service, may_depart, &k);
+    if (k.problem != NULL && k.problem == UNSERVED)
+        return reply_error(c, "ERR Slot %u has no node served.", k.slot);
+    return k.problem != NULL ? reply_error(c, "%s", k.problem) : OK;
+}
+
 /* The target is a known master, and not this node. */
 static enum err find_target(struct moves *m, struct call *c, struct slice id, struct move *v)
 {
@@ -74,7 +85,6 @@ static enum err find_target(struct moves *m, struct call *c, struct slice id, st
 /* One "SLOTSRANGE a b [a b ...] NODE id" from word *at on. */
 static enum err parse_one(struct moves *m, struct call *c, size_t *at, struct move **out)
 {
-    struct check k = {0};
     size_t first, end;
     enum err e;
 
@@ -87,14 +97,8 @@ static enum err parse_one(struct moves *m, struct call *c, size_t *at, struct mo
         return reply_syntax(c);
     TRY(move_new(m, c, c->argv + first, end - first, false, out));
     *at = end + 2;
-    if ((e = find_target(m, c, c->argv[end + 1], *out)) == OK) {
-        k.v = *out;
-        cluster_service_read(m->service, may_depart, &k);
-        if (k.problem != NULL && k.problem == UNSERVED)
-            e = reply_error(c, "ERR Slot %u has no node served.", k.slot);
-        else if (k.problem != NULL)
-            e = reply_error(c, "%s", k.problem);
-    }
+    if ((e = find_target(m, c, c->argv[end + 1], *out)) == OK)
+        e = ask_map(m, c, *out);
     if (e != OK) {
         move_free(*out);
         *out = NULL;
@@ -126,30 +130,39 @@ static enum err refuse_job(struct call *c, struct moves *m, const struct move *v
     return reply_error(c, "ERR Too many migrations");
 }
 
-/* All are begun, or none. */
-static enum err begin_all(struct moves *m, struct call *c, struct move **jobs, size_t count)
+static void withdraw_all(struct move **jobs, size_t entered, size_t count)
 {
-    bool mixed = overlap(jobs, count);
-    size_t entered = 0;
-    enum err e;
-
-    for (; entered < count && !mixed; entered++)
-        if (move_enter(jobs[entered]) != OK)
-            break;
-    if (entered == count) {
-        for (size_t i = 0; i < count; i++) {
-            jobs[i]->threaded = true; /* nobody joins it before it has ended */
-            check(thread_start(&jobs[i]->thread, "depart", depart_run, jobs[i]) == OK);
-        }
-        return reply_ok(c);
-    }
-    e = mixed ? reply_error(c, "ERR Slot ranges in migrations overlap") : refuse_job(c, m, jobs[entered]);
     for (size_t i = 0; i < count; i++)
         if (i < entered)
             move_withdraw(jobs[i]);
         else
             move_free(jobs[i]);
-    return e;
+}
+
+/* All are begun, or none. */
+static enum err begin_all(struct moves *m, struct call *c, struct move **jobs, size_t count)
+{
+    size_t entered = 0;
+    enum err e = OK;
+
+    if (overlap(jobs, count))
+        e = reply_error(c, "ERR Slot ranges in migrations overlap");
+    for (; entered < count && e == OK; entered++)
+        if (move_enter(jobs[entered]) != OK) {
+            e = refuse_job(c, m, jobs[entered]);
+            break;
+        }
+    for (size_t i = 0; i < count && e == OK; i++)
+        e = ask_map(m, c, jobs[i]); /* again: only from now on the slots are not moved otherwise (move_refuse.c) */
+    if (e != OK) {
+        withdraw_all(jobs, entered, count);
+        return e;
+    }
+    for (size_t i = 0; i < count; i++) {
+        jobs[i]->threaded = true; /* nobody joins it before it has ended */
+        check(thread_start(&jobs[i]->thread, "depart", depart_run, jobs[i]) == OK);
+    }
+    return reply_ok(c);
 }
 
 enum err moves_migrate(struct moves *m, struct call *c)
@@ -172,16 +185,23 @@ enum err moves_migrate(struct moves *m, struct call *c)
     return e;
 }
 
+/* OK: all of them have been cancelled, and will not succeed. */
 enum err moves_cancel(struct moves *m, struct call *c)
 {
-    bool any = false;
+    size_t cancelled = 0, late = 0;
 
     pthread_mutex_lock(&m->lock);
-    for (struct move *v = m->list; v != NULL; v = v->next)
-        if (!v->import && !move_ended(v->state)) {
+    for (struct move *v = m->list; v != NULL; v = v->next) {
+        if (v->import || move_ended(v->state))
+            continue;
+        if (!v->offered)
             atomic_store(&v->cancelled, true);
-            any = true;
-        }
+        cancelled += !v->offered;
+        late += v->offered;
+    }
     pthread_mutex_unlock(&m->lock);
-    return any ? reply_ok(c) : reply_error(c, "ERR No migrations ongoing");
+    if (late > 0)
+        return reply_error(c, "ERR Too late to cancel %zu of %zu migrations: the target has been asked to take the slots, and decides "
+                              "(CLUSTER GETSLOTMIGRATIONS). Cancelled: %zu", late, late + cancelled, cancelled);
+    return cancelled > 0 ? reply_ok(c) : reply_error(c, "ERR No migrations ongoing");
 }
