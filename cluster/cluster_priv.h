@@ -225,6 +225,8 @@ struct cluster {
 
     bool announce_ip_known; /* myself->ip came from announce_ip or from a peer */
     uint64_t ticks;
+    msec_t tick_time;
+    bool stood_still; /* at this tick: there was none for half a node timeout */
     unsigned voters; /* as of the last tick */
     bool tell_masters; /* a PFAIL is new: PING all masters at the end of this step */
     bool tell_siblings; /* my master is FAIL, or an election is planned: PONG to the shard's other replicas */

@@ -42,7 +42,7 @@ static bool link_is_stale(const struct cluster *c, const struct node *n)
 {
     msec_t timeout = c->config.node_timeout_ms, ping_age = c->now - n->ping_sent;
 
-    if (c->now - n->out->created <= timeout || n->ping_sent == 0)
+    if (c->now - n->out->created <= timeout || n->ping_sent == 0 || c->stood_still)
         return false;
     if (ping_age > timeout / 2 && c->now - n->data_received > timeout / 2)
         return true;
@@ -85,12 +85,25 @@ static void tend_node(struct cluster *c, struct node *n)
     if (node_is(n, NODE_HANDSHAKE))
         return;
     tend_link(c, n);
-    failure_check(c, n);
+    if (!c->stood_still)
+        failure_check(c, n);
+}
+
+/*
+ * A process that was stopped, or a machine that stood still, comes back to a clock that went on: the answers to its PINGs
+ * are there, but not read yet. Whom it held as failing now would be told to all, and a report from before makes it FAIL. So silence
+ * and links are judged at the next tick, when what was there has been read. (Not twice in a row: a starved node judges too.)
+ */
+static void notice_standstill(struct cluster *c)
+{
+    c->stood_still = !c->stood_still && c->tick_time != 0 && c->now - c->tick_time > c->config.node_timeout_ms / 2;
+    c->tick_time = c->now;
 }
 
 void cron_tick(struct cluster *c)
 {
     c->ticks++;
+    notice_standstill(c);
     c->voters = node_voters(c);
     c->pong_all |= c->pong_soon;
     c->pong_soon = false;

@@ -86,6 +86,32 @@ START_TEST(pfail__is_told_to_all_masters_at_once)
 }
 END_TEST
 
+START_TEST(pfail__waits_for_what_came_while_this_node_stood_still)
+{
+    struct scene s;
+
+    scene_open(&s);
+    lab_ticks(&s.l, LAB_TIMEOUT_MS / 2);
+    ck_assert(lab_node(&s.l, s.a)->ping_sent != 0 && lab_node(&s.l, s.b)->ping_sent != 0 && sick(&s)->ping_sent != 0);
+    lab_say_gossip(&s.l, s.a, s.b, NODE_MASTER | NODE_PFAIL);
+    s.l.now += 3 * LAB_TIMEOUT_MS; /* stopped; the PONGs are in the socket */
+    lab_ticks(&s.l, CLUSTER_TICK_MS);
+    ck_assert(!node_is(sick(&s), NODE_PFAIL) && !node_is(lab_node(&s.l, s.b), NODE_PFAIL | NODE_FAIL));
+    ck_assert_ptr_nonnull(lab_node(&s.l, s.a)->out);
+    lab_pong(&s.l, s.a);
+    lab_pong(&s.l, s.b);
+    lab_ticks(&s.l, CLUSTER_TICK_MS);
+    ck_assert(node_is(sick(&s), NODE_PFAIL));
+    ck_assert(!node_is(lab_node(&s.l, s.a), NODE_PFAIL) && !node_is(lab_node(&s.l, s.b), NODE_PFAIL | NODE_FAIL));
+    s.l.now += 3 * LAB_TIMEOUT_MS;
+    lab_ticks(&s.l, CLUSTER_TICK_MS);
+    s.l.now += 3 * LAB_TIMEOUT_MS; /* and again: who is starved judges all the same */
+    lab_ticks(&s.l, CLUSTER_TICK_MS);
+    ck_assert(node_is(lab_node(&s.l, s.a), NODE_PFAIL));
+    lab_close(&s.l);
+}
+END_TEST
+
 START_TEST(pfail__clears_at_any_pong)
 {
     struct scene s;
@@ -333,6 +359,7 @@ int main(void)
 
     tcase_add_test(tests, pfail__after_a_ping_unanswered_for_the_timeout);
     tcase_add_test(tests, pfail__is_told_to_all_masters_at_once);
+    tcase_add_test(tests, pfail__waits_for_what_came_while_this_node_stood_still);
     tcase_add_test(tests, pfail__clears_at_any_pong);
     tcase_add_test(tests, fail__needs_the_majority_of_masters_and_is_broadcast);
     tcase_add_test(tests, fail__reports_that_came_first_count_at_the_moment_of_pfail);
