@@ -172,7 +172,7 @@ class Confirmed(threading.Thread):
         reply, waited = [show(r) for r in c.pipeline([("SET", self.name(number), number), ("WAIT", 1, self.wait_ms)])]
         if reply == "+OK":
             self.accepted.append((port, sent))
-            if int(waited[1:]) >= 1:
+            if waited.startswith(":") and int(waited[1:]) >= 1:     # an error: it became a replica meanwhile
                 self.confirmed.append(number)
             return None
         if reply.startswith("-MOVED"):
