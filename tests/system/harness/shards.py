@@ -1,4 +1,5 @@
 """shards.py - masters and their replicas: who is whose, whether they stream, writers that note what was acknowledged."""
+import re
 import threading
 import time
 
@@ -8,6 +9,7 @@ from harness.runner import equal, true
 from harness.server import wait_until
 
 TIMEOUT_MS = 2000
+COMPLAINTS = re.compile(r"unknown|invalid|bad signature|malformed|wrong|corrupt|protocol error|unrecognized", re.I)
 
 
 def role(node):
@@ -100,6 +102,12 @@ def fail_over(replica, *options):
                 time.sleep(0.02)
             return r.must("ROLE")[0] == b"master"
         wait_until(done, 60, "the replica leads")
+
+
+def complaints(node):
+    """What the log of a Redis says against what it received."""
+    with open(node.log_path, errors="replace") as f:
+        return [line for line in f if COMPLAINTS.search(line)]
 
 
 class Load(threading.Thread):
