@@ -21,6 +21,7 @@ struct worker {
     struct harness *h;
     int number;
     atomic_bool *stop;
+    pthread_barrier_t *begun;
     size_t commits;
     lsn_t *ends; /* of each commit */
 };
@@ -77,7 +78,8 @@ static void *run(void *context)
         txn_command_end(t, (struct slice){0}, NULL, 0);
         check(txn_commit(t, &w->ends[w->commits]) == OK);
         txn_end(t);
-        w->commits++;
+        if (w->commits++ == 0)
+            pthread_barrier_wait(w->begun);
     }
     txn_free(t);
     return NULL;
@@ -126,11 +128,15 @@ START_TEST(view__holds_exactly_the_frames_up_to_its_position)
     struct seen *seen = calloc(VIEWS, sizeof *seen);
     pthread_t threads[THREADS];
     atomic_bool stop = false;
+    pthread_barrier_t begun;
 
+    ck_assert_int_eq(pthread_barrier_init(&begun, NULL, THREADS + 1), 0);
     for (int i = 0; i < THREADS; i++) {
-        workers[i] = (struct worker){.h = h, .number = i, .stop = &stop, .ends = calloc(COMMITS_MAX, sizeof(lsn_t))};
+        workers[i] = (struct worker){
+            .h = h, .number = i, .stop = &stop, .begun = &begun, .ends = calloc(COMMITS_MAX, sizeof(lsn_t))};
         ck_assert_int_eq(pthread_create(&threads[i], NULL, run, &workers[i]), 0);
     }
+    pthread_barrier_wait(&begun); /* each has committed something */
     for (int i = 0; i < VIEWS; i++)
         look(h, &seen[i]);
     atomic_store(&stop, true);
@@ -148,6 +154,7 @@ START_TEST(view__holds_exactly_the_frames_up_to_its_position)
     ck_assert_uint_gt(seen[VIEWS - 1].counter[0], 0);
     for (int i = 0; i < THREADS; i++)
         free(workers[i].ends);
+    pthread_barrier_destroy(&begun);
     free(seen);
     harness_close(h);
 }
