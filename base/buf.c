@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CAPACITY_MIN = 64, GROWTH_MAX = 16 << 20 };
+enum { CAPACITY_MIN = 64, GROWTH_MAX = 16 << 20, PAGE_BYTES = 4096 };
 
 void buf_free(struct buf *b)
 {
@@ -31,6 +31,17 @@ uint8_t *buf_reserve(struct buf *b, size_t more)
         check(b->data != NULL);
         b->capacity = capacity;
     }
+    return b->data + b->size;
+}
+
+uint8_t *buf_reserve_pages(struct buf *b, size_t more)
+{
+    volatile uint8_t *at = buf_reserve(b, more);
+
+    for (size_t i = 0; i < more; i += PAGE_BYTES)
+        at[i] = 0;
+    if (more > 0)
+        at[more - 1] = 0;
     return b->data + b->size;
 }
 

@@ -19,6 +19,9 @@ void buf_free(struct buf *b); /* leaves an empty, valid buf */
 /* Room for at least `more` bytes behind the end; returns where they go. The size is not changed. */
 uint8_t *buf_reserve(struct buf *b, size_t more);
 
+/* The same, and the system has given the memory: filling it waits for no page. For large texts that are filled under a lock. */
+uint8_t *buf_reserve_pages(struct buf *b, size_t more);
+
 static inline void buf_clear(struct buf *b)
 {
     b->size = 0;

@@ -7,7 +7,7 @@
  *
  * A frame enters the queue under the lock that also gives it its position, so bytes are in position order from the
  * beginning and a write or a sync covers a prefix: there are no holes to wait for. Its text is copied under that lock,
- * a large one before it (wal_queue.h).
+ * a large one before it or not at all (wal_queue.h).
  * A full segment is left at the next write; it stays on the list of unsynced ones until a sync has covered it, so that
  * no writer ever waits for a disk.
  */
@@ -99,11 +99,11 @@ static uint32_t unsynced_bytes(const struct wal *wal, lsn_t start)
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
-/* Under append_lock. select: the SELECT effect's text, or empty. large: a copy of the text, to be linked, or empty. */
+/* Under append_lock. select: the SELECT effect's text, or empty. owner: of a text to be linked; NULL: it is copied. */
 static void frame_add(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text,
-                      struct buf *large, uint64_t stream, struct slice select, msec_t now_ms)
+                      struct buf *owner, uint64_t stream, struct slice select, msec_t now_ms)
 {
-    size_t all = count + (select.size > 0), apart = large->size;
+    size_t all = count + (select.size > 0), apart = owner != NULL ? text.size : 0;
     uint8_t *frame = wal_queue_add(&wal->pending, frame_size(all, text.size + select.size) - apart);
     uint8_t *at = frame + FRAME_HEADER_BYTES;
     struct frame_head head = {.start = wal->position,
@@ -130,33 +130,43 @@ static void frame_add(struct wal *wal, const struct journal_effect *effects, siz
     }
     if (apart == 0)
         memcpy(at, text.data, text.size);
-    frame_seal(frame, &head, (uint32_t)all, (uint32_t)(text.size + select.size), buf_slice(large));
+    frame_seal(frame, &head, (uint32_t)all, (uint32_t)(text.size + select.size), slice_of(text.data, apart));
     if (apart > 0)
-        wal_queue_link(&wal->pending, large);
+        wal_queue_link(&wal->pending, text, owner);
     wal->position += stream + select.size;
     wal->frames++;
 }
 
-lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text)
+lsn_t wal_append_from(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text, struct buf *from)
 {
     msec_t now_ms = wal->vfs->now_ms(wal->vfs->context);
     char select[SELECT_TEXT_MAX];
     uint64_t stream = effects_check(effects, count, text);
     size_t select_size = 0;
-    struct buf large = {0};
+    struct buf copy = {0};
     lsn_t start;
 
-    if (text.size >= WAL_QUEUE_LARGE_BYTES)
-        buf_append_slice(&large, text);
+    if (text.size < WAL_QUEUE_LARGE_BYTES) {
+        from = NULL;
+    } else if (from == NULL) {
+        buf_append_slice(&copy, text);
+        text = buf_slice(&copy);
+        from = &copy;
+    }
     pthread_mutex_lock(&wal->append_lock);
     if (effects[0].db != wal->db && !wal->following && !is_lone_mark(effects, count))
         select_size = select_text(select, effects[0].db);
     start = wal->position + select_size;
-    frame_add(wal, effects, count, text, &large, stream, slice_of(select, select_size), now_ms);
+    frame_add(wal, effects, count, text, from, stream, slice_of(select, select_size), now_ms);
     atomic_store_explicit(&wal->tail, wal->position, memory_order_release);
     atomic_store_explicit(&wal->pending_bytes, wal->pending.size, memory_order_relaxed);
     pthread_mutex_unlock(&wal->append_lock);
     return start;
+}
+
+lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text)
+{
+    return wal_append_from(wal, effects, count, text, NULL);
 }
 
 void wal_follow(struct wal *wal, bool following)
@@ -468,9 +478,9 @@ void wal_fsync_policy_set(struct wal *wal, enum wal_fsync policy)
     atomic_store(&wal->policy, (int)policy);
 }
 
-static lsn_t journal_append(void *context, const struct journal_effect *effects, size_t count, struct slice text)
+static lsn_t journal_append(void *context, const struct journal_effect *effects, size_t count, struct slice text, struct buf *from)
 {
-    return wal_append(context, effects, count, text);
+    return wal_append_from(context, effects, count, text, from);
 }
 
 static lsn_t journal_tail(void *context)

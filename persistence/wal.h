@@ -66,6 +66,9 @@ void wal_close(struct wal *wal);
 /* ---- Appending ---- */
 
 /* As journal.append. Every effect has at least one byte of text; their sum is text.size, below 4 GB. */
+lsn_t wal_append_from(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text, struct buf *from);
+
+/* The same with a text that stays the caller's. */
 lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text);
 
 /*

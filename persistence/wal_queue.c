@@ -16,16 +16,17 @@ uint8_t *wal_queue_add(struct wal_queue *q, size_t size)
     return at;
 }
 
-void wal_queue_link(struct wal_queue *q, struct buf *text)
+void wal_queue_link(struct wal_queue *q, struct slice text, struct buf *owner)
 {
+    check(text.data >= owner->data && text.data + text.size <= owner->data + owner->size);
     if (q->large_count == q->large_capacity) {
         q->large_capacity = q->large_capacity != 0 ? q->large_capacity * 2 : 4;
         q->large = realloc(q->large, q->large_capacity * sizeof *q->large);
         check(q->large != NULL);
     }
-    q->large[q->large_count++] = (struct wal_queue_large){.at = q->bytes.size, .text = *text};
-    q->size += text->size;
-    *text = (struct buf){0};
+    q->large[q->large_count++] = (struct wal_queue_large){.at = q->bytes.size, .owner = *owner, .text = text};
+    q->size += text.size;
+    *owner = (struct buf){0};
 }
 
 enum err wal_queue_write(const struct wal_queue *q, struct vfs *vfs, int handle, uint64_t offset)
@@ -42,7 +43,7 @@ enum err wal_queue_write(const struct wal_queue *q, struct vfs *vfs, int handle,
         done = end;
         if (i == q->large_count)
             break;
-        TRY(vfs->write_at(vfs->context, handle, buf_slice(&q->large[i].text), offset));
+        TRY(vfs->write_at(vfs->context, handle, q->large[i].text, offset));
         offset += q->large[i].text.size;
     }
     return OK;
@@ -51,7 +52,7 @@ enum err wal_queue_write(const struct wal_queue *q, struct vfs *vfs, int handle,
 void wal_queue_clear(struct wal_queue *q, size_t keep)
 {
     for (size_t i = 0; i < q->large_count; i++)
-        buf_free(&q->large[i].text);
+        buf_free(&q->large[i].owner);
     q->large_count = 0;
     if (q->bytes.capacity > keep)
         buf_free(&q->bytes);

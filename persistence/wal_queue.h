@@ -2,7 +2,8 @@
  * wal_queue.h - frames on their way to the file: small ones one behind the other, a large text where it is.
  *
  * What is appended is copied under the lock that all appends share. A text of megabytes would hold up everybody for the
- * copy and for the memory that it needs; so it is copied before, into a buffer of its own, and only linked here.
+ * copy and for the memory that it needs; so it lies in a buffer of its own, the appender's if it gives it away, and is only
+ * linked here.
  * No locks: the owner's lock guards it. A zeroed queue is empty and valid.
  */
 #ifndef CAIRN_PERSISTENCE_WAL_QUEUE_H
@@ -14,8 +15,9 @@
 enum { WAL_QUEUE_LARGE_BYTES = 256 << 10 }; /* a text from this size on is better linked than copied */
 
 struct wal_queue_large {
-    size_t at;       /* it stands behind so many of the queue's bytes */
-    struct buf text;
+    size_t at;          /* it stands behind so many of the queue's bytes */
+    struct buf owner;
+    struct slice text;  /* of the owner */
 };
 
 struct wal_queue {
@@ -28,8 +30,8 @@ struct wal_queue {
 /* Room for `size` bytes at the end, which now belong to the queue; the caller fills them. Valid until the next call. */
 uint8_t *wal_queue_add(struct wal_queue *q, size_t size);
 
-/* Puts a text at the end and takes it over; *text is empty afterwards. */
-void wal_queue_link(struct wal_queue *q, struct buf *text);
+/* Puts text, which lies in *owner, at the end and takes the owner over; *owner is empty afterwards. */
+void wal_queue_link(struct wal_queue *q, struct slice text, struct buf *owner);
 
 /* Writes all of it at `offset` of the file. */
 enum err wal_queue_write(const struct wal_queue *q, struct vfs *vfs, int handle, uint64_t offset) WARN_UNUSED;

@@ -329,7 +329,7 @@ static enum err mark_position(struct node *n, lsn_t *lsn)
     static const char ping[] = "*1\r\n$4\r\nPING\r\n";
     const struct journal_effect effect = {.bytes = sizeof ping - 1, .slot = SLOT_NODE, .kind = JOURNAL_MARK};
 
-    *lsn = n->journal.append(n->journal.context, &effect, 1, slice_of(ping, sizeof ping - 1)) + sizeof ping - 1;
+    *lsn = n->journal.append(n->journal.context, &effect, 1, slice_of(ping, sizeof ping - 1), NULL) + sizeof ping - 1;
     return n->journal.sync(n->journal.context, *lsn);
 }
 

@@ -67,6 +67,13 @@ static void bind(struct txn *t, const struct obj *o)
         t->unbound++;
 }
 
+void txn_effect_room(struct txn *t, size_t bytes)
+{
+    check(t->slot_count == 0 && t->effect_count == 0);
+    t->text.size = 0;
+    (void)buf_reserve_pages(&t->text, MULTI_BYTES + bytes);
+}
+
 void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t word_count)
 {
     (void)touch_record(t, o);
@@ -304,7 +311,7 @@ enum err txn_commit(struct txn *t, lsn_t *end)
         atomic_store(&t->active_since, s->journal->tail(s->journal->context) + 1);
         if (rows)
             gate_read(t);
-        where.base = s->journal->append(s->journal->context, t->effects, t->effect_count, text);
+        where.base = s->journal->append(s->journal->context, t->effects, t->effect_count, text, t->options.follow ? NULL : &t->text);
         position = where.base + (t->options.follow ? t->stream.size : text.size);
         where.all_at = local ? position : 0;
     } else {

@@ -34,7 +34,7 @@ static enum err frame(struct set *s, unsigned db, enum journal_kind kind, struct
 {
     struct journal_effect effect = {.bytes = (uint32_t)text.size, .slot = SLOT_NODE, .kind = kind, .db = (uint16_t)db};
 
-    *lsn = s->journal->append(s->journal->context, &effect, 1, text) + text.size;
+    *lsn = s->journal->append(s->journal->context, &effect, 1, text, NULL) + text.size;
     return s->journal->sync(s->journal->context, *lsn);
 }
 
@@ -53,7 +53,7 @@ static enum err follow_frame(struct set *s, const struct journal_effect *local, 
         effects[i + 1] = local[i];
         buf_append_slice(&text, local_text);
     }
-    *lsn = s->journal->append(s->journal->context, effects, count + 1, buf_slice(&text)) + stream.size;
+    *lsn = s->journal->append(s->journal->context, effects, count + 1, buf_slice(&text), NULL) + stream.size;
     buf_free(&text);
     free(effects);
     return s->journal->sync(s->journal->context, *lsn);

@@ -11,6 +11,8 @@
 #include "base/slice.h"
 #include "base/types.h"
 
+struct buf;
+
 /* One effect inside a frame. */
 struct journal_effect {
     uint32_t bytes;   /* of RESP text, in order; MULTI and EXEC around a frame of several are effects of slot SLOT_NODE */
@@ -57,8 +59,10 @@ struct journal {
      * the db of the last effect it has; a change of db inside a frame is the caller's (a SELECT effect, JOURNAL_MARK).
      * Never fails: a log that cannot write ends the process when the bytes are due. Called with slot locks held; does
      * no I/O.
+     * from: the buffer that text lies in, or NULL. A large text may be kept where it is, which saves its copy while slots are
+     * locked: *from is empty then, and text no longer the caller's.
      */
-    lsn_t (*append)(void *context, const struct journal_effect *effects, size_t count, struct slice text);
+    lsn_t (*append)(void *context, const struct journal_effect *effects, size_t count, struct slice text, struct buf *from);
     /* The position behind the last appended frame. */
     lsn_t (*tail)(void *context);
     /* Returns when everything up to lsn is on stable storage. */

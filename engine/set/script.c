@@ -100,5 +100,5 @@ lsn_t script_append(const struct script *s, size_t frame, const struct journal *
 
     check(!s->open && frame < s->frame_count && f->effect_count > 0);
     return journal->append(journal->context, s->effects + f->effect_first, f->effect_count,
-                           slice_of(s->text.data + f->text_at, f->text_end - f->text_at));
+                           slice_of(s->text.data + f->text_at, f->text_end - f->text_at), NULL);
 }

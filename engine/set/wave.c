@@ -44,7 +44,7 @@ lsn_t txn_wave_append(struct txn *w, struct txn *lane, size_t i)
     struct slice text = f->local ? slice_of(lane->translated.data + f->text_at, f->text_size) : f->stream;
 
     check(w->gate_held && lane->lent && i < lane->frame_count && f->base == NOT_APPENDED);
-    f->base = journal->append(journal->context, lane->effects + f->effects, f->effect_count, text);
+    f->base = journal->append(journal->context, lane->effects + f->effects, f->effect_count, text, NULL);
     return f->base + f->stream.size;
 }
 

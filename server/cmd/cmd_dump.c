@@ -9,15 +9,17 @@
  */
 #include "server/cmd/cmd_dump.h"
 
+#include "base/check.h"
 #include "persistence/rdb/rdb_object.h"
 #include "server/cmd/args.h"
 #include "server/run/execute.h"
 
 #include <stdlib.h>
 
-#include "base/check.h"
-
-enum { PAYLOAD_QUICK = 64 << 10 }; /* bytes that are checked and built in well under a millisecond */
+enum {
+    PAYLOAD_QUICK = 64 << 10, /* bytes that are checked and built in well under a millisecond */
+    EFFECT_WORDS = 256,       /* room for what stands around key and payload in the effect */
+};
 
 static enum err dump(struct call *c) /* DUMP key */
 {
@@ -123,6 +125,8 @@ static enum err restore_prepare(struct call *c)
     p->checked = p->verified == OK ? rdb_payload_check(p->payload, &count) : ERR_INVALID;
     if (p->checked == OK && rdb_payload_type(p->payload, &type) == OK && type != OBJ_STRING)
         build_loose(c, p, type);
+    if (p->checked == OK)
+        txn_effect_room(c->executor->txn, EFFECT_WORDS + c->argv[1].size + p->payload.size);
     err_clear();
     return OK;
 }

@@ -72,7 +72,7 @@ static void mark(struct applier *a, struct slice stream)
     struct journal_effect effect = {
         .bytes = (uint32_t)stream.size, .slot = SLOT_NODE, .kind = JOURNAL_MARK, .db = (uint16_t)a->db};
 
-    (void)journal->append(journal->context, &effect, 1, stream);
+    (void)journal->append(journal->context, &effect, 1, stream, NULL);
 }
 
 static bool select_db(struct applier *a, const struct slice *argv, size_t argc)

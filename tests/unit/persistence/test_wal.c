@@ -141,6 +141,34 @@ START_TEST(wal__keeps_large_texts_in_order_among_small_ones)
 }
 END_TEST
 
+START_TEST(wal__takes_a_large_text_over_where_it_lies_and_leaves_a_small_one)
+{
+    static const size_t sizes[] = {WAL_QUEUE_LARGE_BYTES, 10, WAL_QUEUE_LARGE_BYTES + 1, 1};
+    enum { FRONT = 15, BEHIND = 9 }; /* the buffer holds more than the text */
+
+    open_log();
+    help_select(&expected, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        size_t before = expected.size;
+        struct buf from = {0};
+
+        help_set(NULL, 0, i, sizes[i], &expected);
+        buf_append(&from, "front of a text", FRONT);
+        buf_append(&from, expected.data + before, expected.size - before);
+        buf_append(&from, "behind it", BEHIND);
+        struct slice text = slice_of(from.data + FRONT, from.size - FRONT - BEHIND);
+        struct journal_effect effect = {.bytes = (uint32_t)text.size, .keys = 1};
+
+        ck_assert_uint_eq(wal_append_from(wal, &effect, 1, text, &from), before);
+        ck_assert((from.data == NULL) == (sizes[i] >= WAL_QUEUE_LARGE_BYTES));
+        buf_free(&from);
+    }
+    ck_assert_int_eq(wal_write(wal), OK);
+    reads_back(0);
+    close_log();
+}
+END_TEST
+
 START_TEST(wal_reader__begins_at_any_position)
 {
     open_log();
@@ -289,7 +317,7 @@ START_TEST(wal_journal__is_the_log)
     struct slice text = SLICE_LITERAL("*2\r\n$3\r\nDEL\r\n$1\r\na\r\n");
     struct journal_effect effect = {.bytes = (uint32_t)text.size, .slot = 15495, .keys = -1};
 
-    ck_assert_uint_eq(j.append(j.context, &effect, 1, text), 23);
+    ck_assert_uint_eq(j.append(j.context, &effect, 1, text, NULL), 23);
     ck_assert_uint_eq(j.tail(j.context), 23 + text.size);
     ck_assert_int_eq(j.sync(j.context, 23 + text.size), OK);
     ck_assert_uint_eq(wal_durable(wal), 23 + text.size);
@@ -314,6 +342,7 @@ int main(void)
     tcase_add_test(tests, wal__adds_nothing_to_a_stream_that_it_follows);
     tcase_add_test(tests, wal__keeps_frames_of_many_effects_together);
     tcase_add_test(tests, wal__keeps_large_texts_in_order_among_small_ones);
+    tcase_add_test(tests, wal__takes_a_large_text_over_where_it_lies_and_leaves_a_small_one);
     tcase_add_test(tests, wal_reader__begins_at_any_position);
     tcase_add_test(tests, wal_reader__follows_an_open_log);
     tcase_add_test(tests, wal__sealed_segments_read_the_same);
