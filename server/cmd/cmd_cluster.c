@@ -451,7 +451,7 @@ static const struct command_binding rows[] = {
     {"cluster|shards", cluster_shards, WAITS},
     {"cluster|slaves", cluster_replicas, WAITS},
     {"cluster|slots", cluster_slots, WAITS},
-    {"cluster|syncslots", cluster_syncslots, WAITS},
+    {"cluster|syncslots", cluster_syncslots, WAITS | COMMAND_LONG},
 };
 
 const struct command_table cmd_cluster_table = COMMAND_TABLE(rows);

@@ -29,11 +29,7 @@
 
 enum {
     SILENT_MS = 60000,
-    REPLICAS_MS = 2000,
     WORD_BYTES = 6, /* around a short word of a command */
-    RESERVE_MS = 2000, /* a claim waits so long for the one before it, and for its epoch */
-    ASK_AGAIN_MS = 100,
-    CONFIRM_MS = 1000, /* FINISH waits so long for a majority; the keeper waits on */
 };
 
 /* ---- The end of a job in vain ---- */
@@ -62,104 +58,9 @@ static void give_up(struct move *v)
     move_set_state(v, MOVE_FAILED, v->message[0] != '\0' ? NULL : "the source gave up");
 }
 
-/* ---- The end of one that has claimed ---- */
-
-struct standing {
-    uint64_t above; /* a claim would be */
-    bool settled, reserved;
-};
-
-static void read_standing(void *context, struct cluster *core)
-{
-    struct standing *s = context;
-
-    s->settled = handover_is_settled(core);
-    s->reserved = handover_reserved(core, s->above);
-}
-
-static bool is_settled(struct moves *m)
-{
-    struct standing s = {0};
-
-    cluster_service_read(m->service, read_standing, &s);
-    return s.settled;
-}
-
-/* The masters are asked to leave an epoch for a claim. */
-static void reserve(struct moves *m, uint64_t above)
-{
-    cluster_service_step(m->service, &(struct cluster_event){.type = CLUSTER_EVENT_RESERVE, .epoch_above = above}, NULL, NULL);
-}
-
-/* Writes need not wait any more: they are served, or told where to go. True for the first who comes. */
-static bool let_go(struct move *v)
-{
-    struct moves *m = v->moves;
-
-    if (!atomic_exchange(&v->holding, false))
-        return false;
-    for (size_t i = 0; i < v->slot_count; i++)
-        set_still(node_set(m->node), v->slots[i], false);
-    if (busy_release_slots(&m->node->busy, v->slots, v->slot_count))
-        clients_retry_held(m->node->clients);
-    return true;
-}
-
-/* At most that long; the keeper looks again later. */
-static bool wait_settled(struct moves *m, msec_t at_most_ms)
-{
-    msec_t end = node_now(m->node) + at_most_ms;
-
-    while (!is_settled(m)) {
-        if (node_now(m->node) >= end)
-            return false;
-        clock_nap_ms(1);
-    }
-    return true;
-}
-
-/* Until a claim may be made, as far as epochs go: if not in time, may_claim says no. */
-static void wait_reserved(struct moves *m, uint64_t above)
-{
-    struct standing s = {.above = above};
-    msec_t end = node_now(m->node) + RESERVE_MS, ask = 0;
-
-    for (;;) {
-        msec_t now = node_now(m->node);
-
-        cluster_service_read(m->service, read_standing, &s);
-        if ((s.settled && s.reserved) || now >= end)
-            return;
-        if (!s.reserved && now >= ask) {
-            reserve(m, above);
-            ask = now + ASK_AGAIN_MS;
-        }
-        clock_nap_ms(1);
-    }
-}
-
-static void end_claimed(struct moves *m)
-{
-    struct move *v;
-
-    if (!is_settled(m))
-        return;
-    for (;;) {
-        pthread_mutex_lock(&m->lock);
-        v = m->list;
-        while (v != NULL && !(v->state == MOVE_CONFIRMING && atomic_load(&v->holding)))
-            v = v->next;
-        pthread_mutex_unlock(&m->lock);
-        if (v == NULL)
-            return;
-        if (let_go(v))
-            move_set_state(v, MOVE_SUCCESS, NULL);
-    }
-}
-
 void arrive_tick(struct moves *m, msec_t now_ms)
 {
-    end_claimed(m);
+    arrive_end_claimed(m);
     for (;;) {
         struct move *dead = NULL;
 
@@ -169,7 +70,7 @@ void arrive_tick(struct moves *m, msec_t now_ms)
                 continue;
             if (node_is_replica(m->node) || now_ms - atomic_load(&v->acked_ms) > SILENT_MS)
                 atomic_store(&v->live, false);
-            if (!atomic_load(&v->live) && v->state == MOVE_RECEIVING) {
+            if (!atomic_load(&v->live) && v->state == MOVE_RECEIVING && !v->claiming) {
                 v->state = MOVE_DROPPING;
                 dead = v;
                 break;
@@ -187,8 +88,6 @@ void arrive_tick(struct moves *m, msec_t now_ms)
 struct admission {
     struct move *v;
     struct cluster_service *service;
-    struct node *node;
-    uint64_t epoch;    /* of the source, at a claim */
     char problem[160]; /* "": admitted */
 };
 
@@ -240,7 +139,7 @@ static void copy_id(char out[CLUSTER_ID_SIZE + 1], struct slice word)
 
 static enum err admit(struct moves *m, struct call *c, struct move *v)
 {
-    struct admission a = {.v = v, .service = m->service, .node = m->node};
+    struct admission a = {.v = v, .service = m->service};
     const struct cluster_event event = {.type = CLUSTER_EVENT_ARRIVING, .slots = v->slots, .slot_count = v->slot_count};
     bool told;
 
@@ -316,19 +215,6 @@ static struct move *of_session(struct call *c)
     return v;
 }
 
-/* Everything that came is on stable storage, and every replica that is online has it. */
-static enum err settle(struct moves *m, struct call *c)
-{
-    const struct journal *journal = node_journal(m->node);
-    struct repl *repl = node_replication(m->node);
-    lsn_t tail = journal->tail(journal->context);
-
-    TRY(journal->sync(journal->context, tail));
-    if (!repl_all_have(repl, tail, node_now(m->node) + REPLICAS_MS))
-        return reply_error(c, "ERR a replica of the target lags behind");
-    return OK;
-}
-
 /* What came cannot be kept: the job ends, and the source is told why. */
 static enum err spoiled(struct call *c, struct move *v)
 {
@@ -339,14 +225,24 @@ static enum err spoiled(struct call *c, struct move *v)
 static enum err barrier(struct moves *m, struct call *c)
 {
     struct move *v = of_session(c);
+    msec_t asked = 0;
 
     if (v == NULL || !atomic_load(&v->live))
         return reply_error(c, "ERR no migration on this connection");
     if (arrive_land(v) != OK)
         return spoiled(c, v);
-    TRY(settle(m, c));
-    reserve(m, 0); /* so that FINISH need not wait for it */
+    TRY(arrive_settle(m, c));
+    (void)move_reserved(m, 0, &asked); /* so that FINISH need not wait for it */
     return reply_ok(c);
+}
+
+static enum err finish(struct moves *m, struct call *c)
+{
+    struct move *v = of_session(c);
+
+    if (v == NULL || !atomic_load(&v->live))
+        return reply_error(c, "ERR no migration on this connection");
+    return arrive_finish(m, c, v);
 }
 
 /* Answers each frame: the source hears soon what went wrong. */
@@ -360,102 +256,6 @@ static enum err rows(struct call *c)
         return reply_arity(c);
     atomic_fetch_add(&v->bytes, c->argv[3].size);
     return arrive_rows(v, c->argv[3]) == OK ? reply_ok(c) : spoiled(c, v);
-}
-
-/* The source's number of keys of each slot that has any is ours too. */
-static enum err compare(struct call *c, struct move *v)
-{
-    uint64_t *expected = calloc(SLOTS, sizeof *expected), total = 0;
-    enum err e = OK;
-
-    check(expected != NULL);
-    for (size_t i = 4; i + 1 < c->argc && e == OK; i += 2) {
-        int64_t slot, keys;
-
-        if (!num_parse_i64(c->argv[i], &slot) || slot < 0 || slot >= SLOTS || !move_has(v, (slot_t)slot) ||
-            !num_parse_i64(c->argv[i + 1], &keys) || keys < 0)
-            e = reply_syntax(c);
-        else
-            expected[slot] = (uint64_t)keys;
-    }
-    for (size_t i = 0; i < v->slot_count && e == OK; i++) {
-        uint64_t keys = set_slot_keys(node_set(c->node), 0, v->slots[i]);
-
-        total += keys;
-        if (keys != expected[v->slots[i]])
-            e = reply_error(c, "ERR slot %u has %llu keys here and %llu at the source", v->slots[i],
-                            (unsigned long long)keys, (unsigned long long)expected[v->slots[i]]);
-    }
-    if (e == OK) {
-        atomic_store(&v->keys, total);
-        atomic_store(&v->keys_total, total);
-    }
-    free(expected);
-    return e;
-}
-
-static bool may_claim(void *context, struct cluster *core)
-{
-    struct admission *a = context;
-    const struct handover h = move_handover(a->v);
-
-    return atomic_load(&a->v->live) && !atomic_load(&a->v->flushed) && !cluster_service_writes_held(a->service) &&
-           cluster_service_may_write(a->service) && handover_reserved(core, a->epoch) && handover_may_claim(core, &h);
-}
-
-static enum err claim(struct moves *m, struct call *c, struct move *v, uint64_t epoch)
-{
-    struct admission a = {.v = v, .service = m->service, .node = m->node, .epoch = epoch};
-    const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = v->slots, .slot_count = v->slot_count,
-                                        .epoch_above = epoch};
-
-    wait_reserved(m, epoch);
-    busy_mark_slots(&m->node->busy, v->slots, v->slot_count);
-    if (!cluster_service_step_if(m->service, may_claim, &a, &event)) {
-        if (busy_release_slots(&m->node->busy, v->slots, v->slot_count))
-            clients_retry_held(m->node->clients);
-        return reply_error(c, "ERR the slots are no longer the source's, or this node no master that may take them now");
-    }
-    c->session->arrival = NULL;
-    move_set_state(v, MOVE_CONFIRMING, NULL);
-    atomic_store(&v->holding, true);
-    (void)moves_tell_replicas(m, true);
-    if (wait_settled(m, CONFIRM_MS) && let_go(v))
-        move_set_state(v, MOVE_SUCCESS, NULL);
-    pthread_mutex_lock(&m->lock);
-    v->attached = false; /* it may be freed from here on */
-    pthread_mutex_unlock(&m->lock);
-    return reply_ok(c);
-}
-
-static enum err finish(struct moves *m, struct call *c)
-{
-    struct move *v = of_session(c);
-    int64_t epoch;
-    enum err e = OK;
-
-    if (v == NULL || !atomic_load(&v->live))
-        return reply_error(c, "ERR no migration on this connection");
-    if (c->argc < 4 || c->argc % 2 != 0)
-        return reply_arity(c);
-    move_step_delay(v);
-    if (!num_parse_i64(c->argv[3], &epoch) || epoch < 0)
-        e = ERR_NOT_INTEGER;
-    else if (atomic_load(&v->flushed))
-        e = reply_error(c, "ERR the database was emptied here meanwhile");
-    if (e == OK && arrive_land(v) != OK)
-        e = spoiled(c, v);
-    if (e == OK)
-        e = compare(c, v);
-    if (e == OK)
-        e = settle(m, c);
-    if (e == OK)
-        e = claim(m, c, v, (uint64_t)epoch);
-    else
-        atomic_store(&v->live, false); /* the source is told so: it will not come back to it */
-    if (e == OK)
-        move_step_delay(v);
-    return e;
 }
 
 struct question {

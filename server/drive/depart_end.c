@@ -69,8 +69,6 @@ struct question {
     struct handover job;
     struct handover_owners owners;
     bool may_finish;
-    uint64_t above; /* for read_reserved */
-    bool reserved;
     msec_t *since; /* NULL: only the owners are asked for */
     enum handover_verdict verdict;
 };
@@ -145,13 +143,6 @@ static enum handover_verdict query(struct depart *d)
     return verdict;
 }
 
-static void read_reserved(void *context, struct cluster *core)
-{
-    struct question *q = context;
-
-    q->reserved = handover_reserved(core, q->above);
-}
-
 static bool may_take_back(void *context, struct cluster *core)
 {
     const struct handover h = move_handover(context);
@@ -160,19 +151,13 @@ static bool may_take_back(void *context, struct cluster *core)
 }
 
 /* The target stays away: with a greater epoch than its claim can have, if it made one, the slots are this node's. */
-static bool take_back(struct depart *d, uint64_t above)
+static bool take_back(struct depart *d, uint64_t above, msec_t *asked_ms)
 {
-    struct question q = {.above = above};
     const struct cluster_event event = {.type = CLUSTER_EVENT_CLAIM, .slots = d->v->slots, .slot_count = d->v->slot_count,
                                         .epoch_above = above};
 
-    cluster_service_read(d->m->service, read_reserved, &q);
-    if (!q.reserved) {
-        const struct cluster_event reserve = {.type = CLUSTER_EVENT_RESERVE, .epoch_above = above};
-
-        cluster_service_step(d->m->service, &reserve, NULL, NULL);
-        return false; /* asked again */
-    }
+    if (!move_reserved(d->m, above, asked_ms))
+        return false;
     if (!cluster_service_step_if(d->m->service, may_take_back, d->v, &event))
         return false;
     log_event(LOG_WARNING, "slot_migration_taken_back name=%s: the target does not answer, and nobody has heard of its claim",
@@ -183,7 +168,7 @@ static bool take_back(struct depart *d, uint64_t above)
 /* FINISH has left and was not answered by a claim. */
 static enum handover_verdict find_out(struct depart *d)
 {
-    msec_t since = 0;
+    msec_t since = 0, asked = 0;
     uint64_t above = 0;
 
     for (;;) {
@@ -199,7 +184,7 @@ static enum handover_verdict find_out(struct depart *d)
             return verdict;
         if (q.verdict == HANDOVER_TAKE_BACK && above == 0)
             above = handover_above(&q.owners);
-        if (q.verdict == HANDOVER_TAKE_BACK && take_back(d, above))
+        if (q.verdict == HANDOVER_TAKE_BACK && take_back(d, above, &asked))
             return HANDOVER_NOT_CLAIMED;
         clock_nap_ms(RETRY_MS);
     }

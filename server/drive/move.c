@@ -24,7 +24,7 @@
 #include "server/run/call.h"
 #include "server/run/execute.h"
 
-enum { KEEPER_MS = 100 };
+enum { KEEPER_MS = 100, ASK_AGAIN_MS = 100 };
 
 /* ---- A job ---- */
 
@@ -174,6 +174,31 @@ bool move_offer(struct move *v)
     v->offered = !atomic_load(&v->cancelled);
     pthread_mutex_unlock(&v->moves->lock);
     return v->offered;
+}
+
+struct reservation {
+    uint64_t above;
+    bool reserved;
+};
+
+static void read_reserved(void *context, struct cluster *core)
+{
+    struct reservation *r = context;
+
+    r->reserved = handover_reserved(core, r->above);
+}
+
+bool move_reserved(struct moves *m, uint64_t above, msec_t *asked_ms)
+{
+    struct reservation r = {.above = above};
+    const msec_t now = node_now(m->node);
+
+    cluster_service_read(m->service, read_reserved, &r);
+    if (!r.reserved && now - *asked_ms >= ASK_AGAIN_MS) {
+        *asked_ms = now;
+        cluster_service_step(m->service, &(struct cluster_event){.type = CLUSTER_EVENT_RESERVE, .epoch_above = above}, NULL, NULL);
+    }
+    return r.reserved;
 }
 
 bool moves_stopping(struct moves *m)

@@ -55,6 +55,7 @@ struct move {
     bool threaded; /* the thread is to be joined */
     bool offered;  /* source: FINISH leaves, or has left: the target decides, and it is too late to cancel */
     bool left_marked; /* source: the process ended before it was known who owns the slots; theirs until moves_free */
+    bool claiming; /* target: it is claimed, or will be in the same step of the core: no more given up */
     bool attached; /* target: a session points here */
 
     /* Any thread */
@@ -121,6 +122,11 @@ void move_withdraw(struct move *v);
 void move_set_state(struct move *v, enum move_state state, const char *message);
 /* The source is about to send FINISH. False: it was cancelled before, and must not. */
 bool move_offer(struct move *v) WARN_UNUSED;
+/*
+ * Whether an epoch above is reserved for a claim (cluster/handover.h). If not, the masters are asked for one, and again once in a while
+ * for who keeps asking this. *asked_ms: 0 at first, then the function's.
+ */
+bool move_reserved(struct moves *m, uint64_t above, msec_t *asked_ms);
 void move_step_delay(struct move *v);
 bool moves_stopping(struct moves *m);
 
@@ -148,6 +154,14 @@ void arrive_rows_end(struct move *v);
 enum err arrive_sync(struct moves *m, struct call *c);
 /* Once in a while: gives up what is dead or silent, and tells replicas. */
 void arrive_tick(struct moves *m, msec_t now_ms);
+
+/* ---- arrive_end.c ---- */
+/* Everything that came is on stable storage, and every replica that is online has it. Else ERR_REPLIED, or an error of the log. */
+enum err arrive_settle(struct moves *m, struct call *c) WARN_UNUSED;
+/* FINISH of a live job: claims its slots, or gives it up. */
+enum err arrive_finish(struct moves *m, struct call *c, struct move *v) WARN_UNUSED;
+/* Ends claims of which a majority has heard since FINISH was answered. */
+void arrive_end_claimed(struct moves *m);
 
 /* ---- move_words.c: keys of a view as commands ---- */
 /* "0-5,7-7" or nothing; false: it is something else. Sets the bits of these slots; outside bytes. */

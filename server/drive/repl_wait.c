@@ -134,7 +134,7 @@ static void sync_soon(struct repl *r, lsn_t lsn)
 
     check(sync != NULL);
     *sync = (struct sync_job){.job = {.run = run_sync_job}, .repl = r, .lsn = lsn};
-    pool_submit(node_pool(r->node), &sync->job, false);
+    pool_submit(node_pool(r->node), &sync->job, POOL_QUICK);
 }
 
 /* ---- The command ---- */

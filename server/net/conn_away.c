@@ -89,6 +89,13 @@ static void job_run(struct pool_job *job, struct executor *x)
     worker_post(c->worker, &c->away_done);
 }
 
+static enum pool_kind kind_of(const struct command *command)
+{
+    if (command == NULL || (command->how & COMMAND_SLOW) == 0)
+        return POOL_QUICK;
+    return (command->how & COMMAND_LONG) != 0 ? POOL_LONG : POOL_SLOW;
+}
+
 void conn_submit(struct conn *c)
 {
     const struct command *command = registry_resolve(c->worker->node->registry, c->argv, c->argc, NULL);
@@ -96,7 +103,7 @@ void conn_submit(struct conn *c)
     c->state = CONN_AWAY;
     c->job.run = job_run;
     c->worker->away_count++;
-    pool_submit(c->worker->node->pool, &c->job, command != NULL && (command->how & COMMAND_SLOW) != 0);
+    pool_submit(c->worker->node->pool, &c->job, kind_of(command));
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -23,6 +23,7 @@ enum { /* How the executor runs it, beyond what the facts say. */
     COMMAND_NOT_QUEUED = 64, /* runs at once also between MULTI and EXEC (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET) */
     COMMAND_PREPARES = 256, /* on a thread that may wait it is first run with no slot locked and txn NULL: what takes long and
                              * needs no keys it leaves in executor.prepared. Not inside EXEC */
+    COMMAND_LONG = 512,      /* SLOW, and waits for other nodes: on a thread beside the pool's */
     COMMAND_DISABLED = 128, /* set by registry_disable: clients are told that there is no such command */
 };
 

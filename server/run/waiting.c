@@ -368,7 +368,7 @@ static void serve_later(struct waiting *w, struct slice key)
     serve->waiting = w;
     serve->key_size = key.size;
     memcpy(serve->key, key.data, key.size);
-    pool_submit(w->node->pool, &serve->job, false);
+    pool_submit(w->node->pool, &serve->job, POOL_QUICK);
 }
 
 void waiting_reroute(struct waiting *w, waiting_gone *gone, void *context)

@@ -301,7 +301,7 @@ enum err save_checkpoint(struct save *s)
     if (busy)
         return ERR_AGAIN;
     s->job = (struct pool_job){.run = run_checkpoint};
-    pool_submit(node_pool(s->node), &s->job, true);
+    pool_submit(node_pool(s->node), &s->job, POOL_SLOW);
     return OK;
 }
 
