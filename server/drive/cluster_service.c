@@ -191,11 +191,14 @@ static struct cluster_actions step_core(struct cluster_service *s, const struct 
 /* Under lock, on a replica: what its primary says of slots that arrive there, before this node may be promoted. */
 static void report_arriving(struct cluster_service *s)
 {
-    uint8_t bits[SLOTS / 8];
+    uint8_t bits[SLOTS / 8] = {0};
+    struct buf text = {0};
     slot_t *slots;
     size_t count;
+    bool news = repl_take_mark(s->repl, REPL_MARK_ARRIVING, &text) && move_ranges_parse(buf_slice(&text), bits);
 
-    if (!repl_take_arriving(s->repl, bits))
+    buf_free(&text);
+    if (!news)
         return;
     slots = malloc(SLOTS * sizeof *slots);
     check(slots != NULL);
@@ -216,7 +219,7 @@ static void report_open(struct cluster_service *s)
 {
     struct buf text = {0};
 
-    if (repl_take_open(s->repl, &text))
+    if (repl_take_mark(s->repl, REPL_MARK_OPEN, &text))
         (void)step_core(s, &(struct cluster_event){.type = CLUSTER_EVENT_INHERIT, .bytes = buf_slice(&text)});
     buf_free(&text);
 }

@@ -164,8 +164,6 @@ enum err arrive_finish(struct moves *m, struct call *c, struct move *v) WARN_UNU
 void arrive_end_claimed(struct moves *m);
 
 /* ---- move_words.c: keys of a view as commands ---- */
-/* "0-5,7-7" or nothing; false: it is something else. Sets the bits of these slots; outside bytes. */
-bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
 struct set_view;
 struct set_view_key;
 /* Appends commands that make the key; a large one is handed to `flush` now and then. */

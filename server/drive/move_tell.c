@@ -73,7 +73,7 @@ bool moves_tell_replicas(struct moves *m, bool always)
     if (told)
         return true;
     ranges_of(bits, ',', &ranges);
-    told = repl_tell_arriving(node_replication(m->node), buf_slice(&ranges));
+    told = repl_tell_mark(node_replication(m->node), REPL_MARK_ARRIVING, buf_slice(&ranges), true);
     buf_free(&ranges);
     pthread_mutex_lock(&m->lock);
     if (told)
@@ -98,7 +98,7 @@ static void tell_open(void *context, struct cluster *core)
     }
     news = !slice_equal(buf_slice(&text), buf_slice(&m->open_said));
     due = !m->open_told || (text.size > 0 && now - m->open_ms >= MARK_MS);
-    if ((news || due) && repl_tell_open(r, buf_slice(&text), news)) {
+    if ((news || due) && repl_tell_mark(r, REPL_MARK_OPEN, buf_slice(&text), news)) {
         buf_clear(&m->open_said);
         buf_append_slice(&m->open_said, buf_slice(&text));
         m->open_told = true;

@@ -285,6 +285,7 @@ void repl_close(struct repl *r)
     pthread_mutex_destroy(&r->list_lock);
     pthread_cond_destroy(&r->link_changed);
     pthread_cond_destroy(&r->copy_wanted);
-    buf_free(&r->open);
+    for (int i = 0; i < REPL_MARKS; i++)
+        buf_free(&r->marks[i].text);
     free(r);
 }

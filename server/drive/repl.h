@@ -92,19 +92,18 @@ enum err repl_wait(struct repl *r, struct call *c, const struct repl_wait *wante
 bool repl_all_have(struct repl *r, lsn_t lsn, msec_t deadline_ms) WARN_UNUSED;
 
 /*
- * Slots whose keys arrive at this primary by an atomic migration: its replicas hear of it in the stream, in front of the keys (a
- * PING with a message, which does nothing anywhere else). False: the log takes nothing now. ranges: "0-5,7-7" or empty.
+ * What the replicas of a primary must know of its slots when one of them leads: it is said in the stream, in a PING with a message,
+ * which does nothing anywhere else. The whole text each time.
  */
-bool repl_tell_arriving(struct repl *r, struct slice ranges) WARN_UNUSED;
-/* On a replica: takes what the primary said last, if it said anything since; a bit for each slot. */
-bool repl_take_arriving(struct repl *r, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
-/*
- * The same for slots that SETSLOT opened at this primary (cluster/inherit.h has the text). needed: also if no replica listens now; one
- * that comes back later finds it in the log. False: nothing was said.
- */
-bool repl_tell_open(struct repl *r, struct slice text, bool needed) WARN_UNUSED;
-/* On a replica: replaces *text by what the primary said last; false: nothing since. */
-bool repl_take_open(struct repl *r, struct buf *text) WARN_UNUSED;
+enum repl_mark {
+    REPL_MARK_ARRIVING, /* "0-5,7-7" or empty: keys arrive there by an atomic migration; said in front of them */
+    REPL_MARK_OPEN,     /* slots that SETSLOT opened: cluster/inherit.h has the text */
+    REPL_MARKS,
+};
+/* needed: also if no replica listens now; one that comes back later finds it in the log. False: nothing was said. */
+bool repl_tell_mark(struct repl *r, enum repl_mark which, struct slice text, bool needed) WARN_UNUSED;
+/* On a replica: replaces *text by what the primary said last; false: nothing since. Outside bytes. */
+bool repl_take_mark(struct repl *r, enum repl_mark which, struct buf *text) WARN_UNUSED;
 /* The link thread: the message of a PING in the stream. */
 void repl_note_ping(struct repl *r, struct slice message);
 

@@ -103,10 +103,10 @@ struct repl {
     pthread_t link_thread;
     bool link_running;
 
-    bool arriving_told;       /* arriving is news */
-    uint8_t arriving[SLOTS / 8];
-    bool open_told;           /* open is news */
-    struct buf open;          /* the primary's open slots, as cluster/inherit.h has them */
+    struct {
+        bool told;            /* it is news */
+        struct buf text;
+    } marks[REPL_MARKS];      /* what the primary said last */
 
     /* Any thread */
     _Atomic int link_state;   /* enum repl_link_state */

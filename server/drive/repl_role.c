@@ -113,7 +113,7 @@ static void aim(struct repl *r, const char *host, int port, bool failover)
     r->port = port;
     r->failover_psync = failover;
     if (host[0] != '\0')
-        r->open_told = false; /* by another primary */
+        r->marks[REPL_MARK_OPEN].told = false; /* by another primary */
     r->down_since_ms = node_now(r->node);
     atomic_store(&r->link_state, host[0] != '\0' ? REPL_LINK_CONNECT : REPL_LINK_NONE);
     pthread_cond_broadcast(&r->link_changed);
