@@ -55,7 +55,7 @@ enum err moves_gate(struct moves *m, const struct gate *g);
 /* The slot leaves or arrives by a job: it may not be moved key by key. Any thread, cheap. */
 bool moves_has_slot(struct moves *m, slot_t slot);
 
-/* What a replica heard of arriving slots: "0-5,7-7" or nothing; false: it is something else. Sets the bits of these slots; outside bytes. */
+/* What a replica heard of arriving slots: "0-5,7-7" or nothing; false: something else. Sets the bits of these slots; outside bytes. */
 bool move_ranges_parse(struct slice text, uint8_t bits[SLOTS / 8]) WARN_UNUSED;
 
 /* Tells the replicas which slots SETSLOT has opened here, if that changed or is to be said again. */
