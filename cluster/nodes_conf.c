@@ -424,6 +424,16 @@ static bool parse_variable(struct cluster *c, struct slice name, struct slice te
     return true;
 }
 
+static bool is_number(struct slice name)
+{
+    return slice_equal(name, SLICE_LITERAL("currentEpoch")) || slice_equal(name, SLICE_LITERAL("lastVoteEpoch")) ||
+           slice_equal(name, SLICE_LITERAL("claimBasis"));
+}
+
+/*
+ * A number by an unknown name is skipped, as in Redis: a later version says so what does no harm when it is forgotten. Any other text
+ * is refused: keys that are half here, votes that were given. Who starts the older version all the same has to take it out by hand.
+ */
 static enum err load_vars(struct cluster *c, struct slice rest)
 {
     struct slice name, text;
@@ -439,7 +449,7 @@ static enum err load_vars(struct cluster *c, struct slice rest)
             continue;
         }
         if (!num_parse_u64(text, &value) || value > EPOCH_MAX)
-            return corrupt("bad variable", name);
+            return corrupt(is_number(name) ? "bad variable" : "variable of a later version", name);
         if (slice_equal(name, SLICE_LITERAL("currentEpoch"))) {
             if (value > c->current_epoch)
                 c->current_epoch = value;

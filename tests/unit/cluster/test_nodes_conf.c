@@ -142,6 +142,14 @@ START_TEST(nodes_conf__damage_is_refused_with_a_text)
 }
 END_TEST
 
+START_TEST(nodes_conf__variables_of_a_later_version_are_refused_by_name_unless_they_are_numbers)
+{
+    err_clear();
+    load("ec65592cc30c050bccd2c2937a6f946a8bf07f7b :1@2 myself,master - 0 0 0 connected\nvars currentEpoch 1 shoes 42-43\n", ERR_CORRUPT);
+    ck_assert_str_eq(err_text(), "corrupted cluster config file: variable of a later version: \"shoes\"");
+}
+END_TEST
+
 START_TEST(nodes_conf__unknown_variables_quotes_and_missing_bus_ports_are_fine)
 {
     struct cluster *c = load("\"ec65592cc30c050bccd2c2937a6f946a8bf07f7b\"  ::1:7000 myself,master - 0 0 3 connected\n"
@@ -183,6 +191,7 @@ int main(void)
     tcase_add_test(tests, nodes_conf__prints_the_line_that_redis_7_2_prints);
     tcase_add_test(tests, nodes_conf__what_is_printed_loads_to_the_same_text);
     tcase_add_test(tests, nodes_conf__damage_is_refused_with_a_text);
+    tcase_add_test(tests, nodes_conf__variables_of_a_later_version_are_refused_by_name_unless_they_are_numbers);
     tcase_add_test(tests, nodes_conf__unknown_variables_quotes_and_missing_bus_ports_are_fine);
     tcase_add_test(tests, nodes_conf__any_cut_of_a_file_loads_or_is_refused);
     return suite_run("nodes_conf", tests);
