@@ -1,7 +1,8 @@
 /*
  * conn.c - one connection: its socket's events, its beginning and its end. Worker thread only.
  *
- * (1) Nothing is read from a connection whose request is under way elsewhere, or that does not read its replies.
+ * (1) Nothing is read from a connection whose request is under way elsewhere, that does not read its replies, or that has not
+ *     got through what it has sent.
  * (2) The socket is closed at once; what else it owns goes when libuv has let go of both handles and the session is ours.
  */
 #include "server/net/conn_priv.h"
@@ -25,7 +26,7 @@ void conn_watch(struct conn *c)
 
     if (c->dead)
         return;
-    if (c->state == CONN_READY && !c->choked && !c->closing)
+    if (conn_may_read(c))
         events |= UV_READABLE;
     if (c->state == CONN_BLOCKED)
         events |= UV_DISCONNECT;
@@ -60,11 +61,10 @@ static void on_poll(uv_poll_t *handle, int status, int events)
     if ((events & UV_WRITABLE) != 0)
         worker_flush_later(c->worker, c);
     if ((events & UV_READABLE) != 0 && (c->events & UV_READABLE) != 0) {
-        if (c->state == CONN_READY && !c->choked && !c->closing) {
+        if (conn_may_read(c)) {
             do
                 conn_readable(c);
-            while (!c->dead && c->tls != NULL && c->state == CONN_READY && !c->choked && !c->closing &&
-                   tls_pending(c->tls));
+            while (!c->dead && c->tls != NULL && conn_may_read(c) && tls_pending(c->tls));
         } else {
             if (c->state == CONN_AWAY) {
                 c->sent_more = true;
@@ -89,6 +89,8 @@ static void handle_closed(uv_handle_t *handle)
     check(c->state != CONN_AWAY && c->state != CONN_BLOCKED);
     if (c->to_flush)
         worker_flush_forget(w, c);
+    if (c->later)
+        worker_later_forget(w, c);
     session_fini(&c->session);
     client_unref(c->client);
     resp_fini(&c->parser);

@@ -4,6 +4,7 @@
  * (1) Requests are executed in order; while one is AWAY, BLOCKED or HELD, no further one is begun and nothing is read.
  * (2) What is read goes to the worker's buffer when nothing is pending, and is executed from there; only what is left is
  *     copied to the connection's own buffer.
+ * (3) Who sends a lot at once gets a slice of time a turn, so that the worker's other connections wait for no more than that.
  */
 #include "server/net/conn_priv.h"
 
@@ -115,7 +116,7 @@ static size_t parse_batch(struct conn *c, uint8_t *data, size_t size, const char
     c->parser.authenticated = c->session.authenticated;
     c->parser.bulk_bytes_max = w->limits.bulk_bytes_max;
     w->words.count = 0;
-    while (count < max) {
+    while (count < max && at < BATCH_BYTES) {
         struct resp_request *r = &w->requests[count];
         enum resp_status status = resp_parse(&c->parser, data + at, size - at, &w->words, r, error);
 
@@ -142,11 +143,20 @@ static void plan_batch(struct conn *c, size_t count)
         execute_prefetch(&w->x, c->session.db, w->plans, count, false);
 }
 
-/* Executes what is whole in the bytes; returns how many were used up. */
+/* A slice begins behind the first request, whose end is known anyway: *from is zero before. */
+static bool slice_over(const struct worker *w, uint64_t *from)
+{
+    if (*from == 0)
+        *from = w->x.clock_ns;
+    return w->x.clock_ns - *from > SLICE_NS;
+}
+
+/* Executes what is whole in the bytes, for a slice of time; returns how many were used up. */
 static size_t process(struct conn *c, uint8_t *data, size_t size)
 {
     struct worker *w = c->worker;
     size_t at = 0;
+    uint64_t from = 0;
 
     w->x.clock_ns = 0;
     conn_output_take(c);
@@ -154,8 +164,10 @@ static size_t process(struct conn *c, uint8_t *data, size_t size)
         const char *error = NULL;
         size_t count = parse_batch(c, data + at, size - at, &error), done = 0;
 
+        bool over = false;
+
         plan_batch(c, count);
-        while (done < count) {
+        while (done < count && !over) {
             bool more = execute_one(c, &w->requests[done], &w->plans[done]);
 
             if (c->dead)
@@ -164,12 +176,13 @@ static size_t process(struct conn *c, uint8_t *data, size_t size)
                 at += w->requests[done++].used;
             if (!more)
                 break;
+            over = slice_over(w, &from);
         }
-        if (done < count) {
+        if (done < count)
             resp_rewind(&c->parser); /* what was parsed ahead will be parsed again */
+        if (done < count && !over)
             break;
-        }
-        if (error != NULL && c->state == CONN_READY && !c->closing) {
+        if (done == count && error != NULL && c->state == CONN_READY && !c->closing) {
             buf_append_format(&c->out, "-%s\r\n", error);
             log_event(LOG_VERBOSE, "client closed: id=%llu addr=%s reason=\"%s\"", (unsigned long long)c->client->id,
                       c->client->address, error);
@@ -180,6 +193,10 @@ static size_t process(struct conn *c, uint8_t *data, size_t size)
             break;
         if (conn_output_pending(c) > OUTPUT_PAUSE_BYTES) {
             c->choked = true;
+            break;
+        }
+        if (over && at < size) {
+            worker_go_on_later(w, c);
             break;
         }
         if (wal_pending_bytes(w->node->wal) > LOG_PENDING_BYTES && wal_write(w->node->wal) != OK)
@@ -221,13 +238,20 @@ void conn_go_on(struct conn *c)
     c->query_at += process(c, c->query.data + c->query_at, c->query.size - c->query_at);
     if (c->dead)
         return;
-    if (c->state != CONN_AWAY && c->state != CONN_HELD && c->query_at > 0) {
+    if (c->state != CONN_AWAY && c->state != CONN_HELD && c->query_at >= c->query.size - c->query_at) {
         buf_consume(&c->query, c->query_at);
         c->query_at = 0;
     }
     if (c->query.size == 0 && c->query.capacity > 0)
         buf_free(&c->query);
     after(c);
+}
+
+void conn_next_slice(struct conn *c)
+{
+    conn_go_on(c);
+    if (!c->dead)
+        conn_watch(c);
 }
 
 /* ---- Input ---- */

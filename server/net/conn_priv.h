@@ -11,6 +11,12 @@ static inline size_t conn_output_pending(const struct conn *c)
     return c->out.size - c->out_at;
 }
 
+/* Whether more requests may be read now. */
+static inline bool conn_may_read(const struct conn *c)
+{
+    return c->state == CONN_READY && !c->choked && !c->later && !c->closing;
+}
+
 static inline enum client_kind conn_kind(const struct conn *c)
 {
     return (enum client_kind)LOAD(c->client->kind);

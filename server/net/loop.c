@@ -27,6 +27,7 @@ struct workers {
 };
 
 static void flush(struct worker *w);
+static void on_idle(uv_idle_t *idle);
 
 /* ---- Inbox ---- */
 
@@ -128,6 +129,7 @@ static void end_if_done(struct worker *w)
     uv_close((uv_handle_t *)&w->prepare, NULL);
     uv_close((uv_handle_t *)&w->check, NULL);
     uv_close((uv_handle_t *)&w->cron, NULL);
+    uv_close((uv_handle_t *)&w->idle, NULL);
 }
 
 static void on_wake(uv_async_t *async)
@@ -190,6 +192,45 @@ void worker_flush_forget(struct worker *w, struct conn *c)
         at = &(*at)->next_flush;
     *at = c->next_flush;
     c->to_flush = false;
+}
+
+void worker_go_on_later(struct worker *w, struct conn *c)
+{
+    if (c->later)
+        return;
+    if (w->later == NULL)
+        uv_idle_start(&w->idle, on_idle);
+    c->later = true;
+    c->next_later = w->later;
+    w->later = c;
+}
+
+void worker_later_forget(struct worker *w, struct conn *c)
+{
+    struct conn **at = &w->later;
+
+    while (*at != c)
+        at = &(*at)->next_later;
+    *at = c->next_later;
+    c->later = false;
+}
+
+/* Runs in front of the next poll, which does not wait while this is active. */
+static void on_idle(uv_idle_t *idle)
+{
+    struct worker *w = idle->data;
+    struct conn *c = w->later;
+
+    worker_fresh(w);
+    w->later = NULL;
+    uv_idle_stop(idle);
+    while (c != NULL) {
+        struct conn *next = c->next_later;
+
+        c->later = false;
+        conn_next_slice(c);
+        c = next;
+    }
 }
 
 /* The log first, then the replies that depend on it. A client that keeps up with its replies could keep us here. */
@@ -288,7 +329,8 @@ static void worker_init(struct worker *w, struct node *n, size_t index)
     uv_prepare_init(&w->loop, &w->prepare);
     uv_check_init(&w->loop, &w->check);
     uv_timer_init(&w->loop, &w->cron);
-    w->wake.data = w->prepare.data = w->check.data = w->cron.data = w;
+    uv_idle_init(&w->loop, &w->idle);
+    w->wake.data = w->prepare.data = w->check.data = w->cron.data = w->idle.data = w;
     uv_prepare_start(&w->prepare, on_prepare);
     uv_check_start(&w->check, on_check);
     uv_timer_start(&w->cron, on_cron, CRON_MS, CRON_MS);

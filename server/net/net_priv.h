@@ -24,12 +24,14 @@
 
 enum {
     INPUT_BYTES = 64 << 10,        /* one read of a connection that has nothing pending */
-    BATCH_MAX = 64,                /* requests parsed before the first is executed */
+    BATCH_MAX = 64,                /* requests parsed before the first is executed, */
+    BATCH_BYTES = 64 << 10,        /* unless they are large */
     OUTPUT_PAUSE_BYTES = 1 << 20,  /* beyond it a connection's further requests wait until the client reads */
     OUTPUT_KEEP_BYTES = 16 << 10,  /* larger output buffers are given back when empty */
     SPARE_BUFFERS = 64,
     SPARE_BYTES_MAX = 2 << 20, /* of a worker's empty output buffers: large ones too, for growing one anew costs page faults */
     LOG_PENDING_BYTES = 16 << 20,  /* a long turn hands its log bytes over from time to time */
+    SLICE_NS = 2000000,            /* behind it a connection's further requests wait for the other connections' */
 };
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -128,12 +130,13 @@ struct conn {
     struct buf out;
     size_t out_at;
     bool to_flush;
+    bool later;   /* its slice of the turn was over: goes on in the next one */
     bool choked;  /* enough output waits: no further request until the client reads */
     bool closing; /* after the output is written */
     bool dead;    /* the socket is closed; waits for its handles, or for its session to come back */
     bool timed; /* the timer runs for a blocked command */
     bool delivered_early; /* the wait was over before the pool thread said that it had begun */
-    struct conn *next_flush;
+    struct conn *next_flush, *next_later;
     msec_t soft_since_ms;
     /* AWAY */
     struct pool_job job;
@@ -156,8 +159,9 @@ struct worker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t cron;
+    uv_idle_t idle; /* active while there is somebody in `later` */
     struct executor x;
-    struct conn *conns, *flush;
+    struct conn *conns, *flush, *later;
     size_t conn_count, away_count;
     bool fresh;    /* the time was read in this turn */
     uint64_t turn_began_ns;
@@ -186,10 +190,13 @@ struct message *message_new(enum message_kind kind, struct client *client_or_nul
 void worker_fresh(struct worker *w);                   /* reads the clock once a turn */
 void worker_flush_later(struct worker *w, struct conn *c);
 void worker_flush_forget(struct worker *w, struct conn *c); /* it must be on the list */
+void worker_go_on_later(struct worker *w, struct conn *c);  /* conn_go_on, when the others have had their turn */
+void worker_later_forget(struct worker *w, struct conn *c); /* it must be on the list */
 
 /* ---- connections (conn.c and its parts: conn_priv.h); worker thread only ---- */
 void conn_open(struct worker *w, int fd, unsigned flags, void *tls);
 void conn_flush(struct conn *c);               /* writes what it can */
+void conn_next_slice(struct conn *c);          /* goes on with what its last slice left */
 void conn_append(struct conn *c, struct slice bytes); /* to the output, and flushes this turn */
 void conn_close_soon(struct conn *c);          /* after what is in the output */
 void conn_close(struct conn *c);               /* now */

@@ -142,6 +142,19 @@ def _():
         greedy.close()
 
 
+@test("others are served between the commands of a long pipeline")
+def _():
+    rounds = 100 # of some milliseconds each, in what the server reads at once
+    with Server(workers=1) as server, server.connect(timeout=60) as busy, server.connect(timeout=60) as other:
+        busy.must("MSET", "a", "ab" * 1000, "b", "ba" * 1000)
+        seen = set()
+        busy.send_raw((encode(("LCS", "a", "b", "LEN")) + encode(("INCR", "steps"))) * rounds)
+        while rounds not in seen:
+            seen.add(int(other.must("GET", "steps") or 0))
+        equal([busy.read()[1] for _ in range(2 * rounds)], [n for i in range(rounds) for n in (1999, i + 1)])
+        true(seen - {0, rounds}, f"the other client saw only {sorted(seen)}")
+
+
 @test("values of 64 MB are kept byte for byte, also after kill -9", seconds=180)
 def _():
     with Server() as server:
