@@ -1,18 +1,19 @@
 """
-Who moves slots is killed: a real redis-cli --cluster reshard in front of and behind each of its commands, and tools/cairn-cluster. To
+Who moves slots is killed: source or target at each SETSLOT; a real redis-cli --cluster reshard in front of and behind each of its commands, and tools/cairn-cluster. To
 stop redis-cli exactly there it speaks to the nodes through gates, whose ports the nodes announce.
 """
+import socket
 import subprocess
 import threading
 
 from harness import dump
 from harness.cluster import Cluster, cli
-from harness.moving import finished, moves, rows_of, same, state, text, whole
+from harness.moving import finished, healthy, moves, rows_of, same, state, text, whole
 from harness.moving_load import settled, step
 from harness.proxy import Proxy
 from harness.runner import equal, test, true
 from harness.server import REDIS_CLI, wait_until
-from test_migration_fix import Slot, by_hand
+from test_migration_fix import Slot, by_hand, fixes
 from test_moves import TOOL
 
 STEPS_MAX = 20
@@ -128,9 +129,78 @@ def _():
 
 
 def keys_of(c, number):
-    slot = Slot(c, number)
+    return contents(Slot(c, number))
+
+
+def contents(slot):
     with slot.owner.connect() as x:
         return dump.dump(x, [n.encode() for n in slot.names])
+
+
+# ---- Source or target, at each SETSLOT ----
+
+def at_each_setslot(c, first, everything):
+    """Four new slots, each in front of one SETSLOT of a move, and what it is: [(slot, node, words)]."""
+    slots = [Slot(c, first + i) for i in range(4)]
+    for slot in slots:
+        everything.update(contents(slot))
+    importing, migrating, told, done = slots
+    source, target = importing.owner, importing.target
+    migrating.importing(target)
+    for slot in (told, done):
+        slot.open()
+        slot.move(slot.names)
+    done.set(target, "NODE", c.id_of(target))
+    return [(importing, target, ("IMPORTING", c.id_of(source))), (migrating, source, ("MIGRATING", c.id_of(target))),
+            (told, target, ("NODE", c.id_of(target))), (done, source, ("NODE", c.id_of(target)))]
+
+
+def behind(steps, victim):
+    """All four are acknowledged, and then it is killed."""
+    by_node = {}
+    for slot, node, words in steps:
+        by_node.setdefault(node, []).append(("CLUSTER", "SETSLOT", slot.number, *words))
+    for node in sorted(by_node, key=lambda n: n is victim):                  # the victim's last
+        with node.connect() as x:
+            equal(x.pipeline(by_node[node]), [("+", b"OK")] * 2)
+    victim.kill()
+
+
+def in_front(steps, victim):
+    """It is killed when the commands to it have been sent and not been read; those to the other side find it dead."""
+    victim.pause()
+    lost = socket.create_connection(("127.0.0.1", victim.port))
+    for slot, node, words in steps:
+        if node is victim:
+            lost.sendall(f"CLUSTER SETSLOT {slot.number} {' '.join(words)}\r\n".encode())
+    victim.kill()
+    lost.close()
+    for slot, node, words in steps:
+        if node is not victim:
+            slot.set(node, *words)
+
+
+@test("kill -9 of source and target in front of and behind each SETSLOT of a move: one fix, all keys on one node", seconds=240)
+def _():
+    with Cluster(3, create=False, enable_debug_command="yes") as c:
+        by_hand(c)
+        everything, first = {}, 0
+        for moment in (behind, in_front):
+            for victim in c.nodes[:2]:
+                where = f"{moment.__name__}, {'source' if victim is c.nodes[0] else 'target'}"
+                steps = at_each_setslot(c, first, everything)
+                moment(steps, victim)
+                victim.start()
+                wait_until(lambda: c.agree() and all(c.info(n)["cluster_state"] == "ok" for n in c.nodes), 60, f"it is back ({where})")
+                equal(fixes(c), 1, f"runs of fix ({where})")
+                c.wait_ok(60)
+                for slot, _, _ in steps:
+                    counts = sorted(text(n, "CLUSTER", "COUNTKEYSINSLOT", slot.number) for n in c.nodes)
+                    equal(counts, [0, 0, 6], f"keys of slot {slot.number - first} ({where})")
+                equal([c.owner(slot.number) is slot.target for slot, _, _ in steps[2:]], [True, True], f"who has what had been moved ({where})")
+                first += 4
+        healthy(c)
+        same(whole(c), everything)
 
 
 @test("kill -9 of tools/cairn-cluster in the middle of a move: the source goes on and ends it")

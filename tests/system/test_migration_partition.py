@@ -5,9 +5,11 @@ import os
 from harness import dump
 from harness.cluster import Cluster
 from harness.moving import SLOT, open_slot, rows_of, same, text, whole
+from harness.moving_load import settled
 from harness.netns import Network
 from harness.runner import equal, skip, test, true
 from harness.server import subject_is_redis, wait_until
+from harness.shards import role, sync
 from test_migration_errors import Mover
 from test_migration_fix import Slot
 
@@ -147,8 +149,15 @@ class Far(Slot):
         equal(text(self.owner, "MIGRATE", target.host, target.port, "", 0, 60000, *options, "KEYS", *names), "OK")
 
 
-def in_a_minority(net, c):
-    """Both sides of a move are told of its end in a minority; the majority ends another move meanwhile, by the same epoch."""
+def joined(c, replica, master):
+    equal(text(replica, "CLUSTER", "MEET", c.nodes[0].host, c.nodes[0].port), "OK")
+    wait_until(lambda: c.id_of(master) in c.table(replica), 60, "the master is known")
+    equal(text(replica, "CLUSTER", "REPLICATE", c.id_of(master)), "OK")
+    wait_until(lambda: replica.info("replication").get("master_link_status") == "up", 60, "it streams")
+
+
+def in_a_minority(net, c, heirs):
+    """Both sides of a move are told of its end in a minority; heirs: who follows them, on the other side, and takes over there."""
     source, target, third, fourth = c.nodes[:4]
     away = [source, target]
     true(c.owner(0) is source, "the first node has the first slots")
@@ -157,24 +166,46 @@ def in_a_minority(net, c):
     for slot in slots[:2]:
         slot.open()
         slot.move(slot.names)
-    net.partition([n for n in c.nodes if n not in away], away)
+    for master, heir in zip(away, heirs):
+        sync(master, heir)
+    rest = [n for n in c.nodes if n not in away]
+    net.partition(rest, away)
     slots[0].set(target, "NODE", c.id_of(target))                    # nobody has noticed yet
     slots[0].set(source, "NODE", c.id_of(target))
     wait_until(lambda: {c.info(n)["cluster_state"] for n in away} == {"fail"}, 60, "they know that they are in a minority")
+    wait_until(lambda: all(role(n) == "master" for n in heirs), 60, "their replicas take over")
     slots[1].set(target, "NODE", c.id_of(target))
     slots[1].set(source, "NODE", c.id_of(target))
-    number = int(rows_of(c, third)[0].split("-")[0])
-    open_slot(c, third, fourth, number)
-    for node in (fourth, third):
-        equal(text(node, "CLUSTER", "SETSLOT", number, "NODE", c.id_of(fourth)), "OK")
+    if not heirs:                                                   # and the majority moves another slot by the same epoch
+        number = int(rows_of(c, third)[0].split("-")[0])
+        open_slot(c, third, fourth, number)
+        for node in (fourth, third):
+            equal(text(node, "CLUSTER", "SETSLOT", number, "NODE", c.id_of(fourth)), "OK")
     net.heal()
     c.wait_ok(60)
-    equal([c.owner(slot.number) is target for slot in slots], [True, True, False], "who has the slots")
-    true(c.owner(number) is fourth, "the majority's move")
+    if heirs:
+        finish_by_fix(c)
+        wait_until(lambda: c.agree() and not any("[" in r for n in c.nodes for r in rows_of(c, n)), 60, "nothing is open, one map")
+        settled(c)
+    else:
+        equal([c.owner(slot.number) is target for slot in slots], [True, True, False], "who has the slots")
+        true(c.owner(number) is fourth, "the majority's move")
     same(whole(c), before)
 
 
 @test("source and target are told of the end of a move in a minority, while the majority ends another: one owner of each, all keys", seconds=240)
 def _():
     with Network(5) as net, Cluster(network=net, cluster_node_timeout=2000) as c:
-        in_a_minority(net, c)
+        in_a_minority(net, c, [])
+
+
+@test("source and target are told of the end of a move in a minority, and their replicas take over on the other side: one fix, all keys", seconds=300)
+def _():
+    if subject_is_redis():
+        skip("there the keys of such a slot are lost")
+    with Network(7) as net, Cluster(network=net, create=False, cluster_node_timeout=2000, enable_debug_command="yes") as c:
+        c.cli("--cluster", "create", *[n.address for n in c.nodes[:5]], "--cluster-yes")
+        for heir, master in zip(c.nodes[5:], c.nodes):
+            joined(c, heir, master)
+        c.wait_ok(60)
+        in_a_minority(net, c, c.nodes[5:])
