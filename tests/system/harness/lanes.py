@@ -20,8 +20,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def count_for(tests, ports):
-    """How many lanes: CAIRN_LANES, or one for each core, at most four, if there are ports enough."""
-    wanted = int(os.environ.get("CAIRN_LANES") or min(os.cpu_count() or 1, 4))
+    """
+    How many lanes: CAIRN_LANES, or one more than there are cores, at most four, if there are ports enough. A lane uses about a
+    third of a core: the rest is node timeouts.
+    """
+    wanted = int(os.environ.get("CAIRN_LANES") or min((os.cpu_count() or 1) + 1, 4))
     return max(1, min(wanted, sum(not t.alone for t in tests), (ports[1] - ports[0] + 1) // PORTS_MIN))
 
 
