@@ -94,20 +94,20 @@ static void check_claims(struct checker *c, unsigned i, const struct codec_heade
     memcpy(n->claim_slots, h->slots, SLOT_BYTES);
 }
 
-static void check_vote(struct checker *c, unsigned i, uint64_t epoch)
+static void check_vote(struct checker *c, unsigned i, unsigned candidate, uint64_t epoch)
 {
     struct checker_node *n = &c->nodes[i];
 
     for (size_t k = 0; k < n->vote_count; k++)
-        if (n->votes[k] == epoch)
+        if (n->votes[k].epoch == epoch)
             checker_fail(c, "node %u votes twice in epoch %llu", i, (unsigned long long)epoch);
     n->votes = realloc(n->votes, (n->vote_count + 1) * sizeof *n->votes);
     check(n->votes != NULL);
-    n->votes[n->vote_count++] = epoch;
+    n->votes[n->vote_count++] = (struct vote){epoch, candidate};
     c->votes++;
 }
 
-static void on_sent(void *context, struct sim_node *node, struct slice message)
+static void on_sent(void *context, struct sim_node *node, unsigned to, struct slice message)
 {
     struct checker *c = context;
     struct codec_header h;
@@ -117,7 +117,32 @@ static void on_sent(void *context, struct sim_node *node, struct slice message)
     check_epochs(c, node->index, &h);
     check_claims(c, node->index, &h);
     if (h.type == CODEC_AUTH_ACK)
-        check_vote(c, node->index, h.current_epoch);
+        check_vote(c, node->index, to, h.current_epoch);
+}
+
+/* How many voted for that candidate in that epoch. */
+static unsigned votes_for(const struct checker *c, unsigned candidate, uint64_t epoch)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++) {
+        const struct checker_node *n = &c->nodes[i];
+        bool voted = false;
+
+        for (size_t k = 0; k < n->vote_count && !voted; k++)
+            voted = n->votes[k].epoch == epoch && n->votes[k].candidate == candidate;
+        count += voted;
+    }
+    return count;
+}
+
+void checker_promoted(struct checker *c, const struct sim_node *node, bool by_hand)
+{
+    uint64_t epoch = node->core->myself->config_epoch;
+    unsigned votes = votes_for(c, node->index, epoch);
+
+    if (!by_hand && votes < node_quorum(node->core))
+        checker_fail(c, "node %u won epoch %llu with %u votes", node->index, (unsigned long long)epoch, votes);
 }
 
 /* ---- What the cores hold ---- */

@@ -334,12 +334,10 @@ void data_turn(struct data *d)
 
 /* ---- The core's decisions ---- */
 
-/* A master that has crashed meanwhile has what its disk kept: that must be there. */
-static bool has_all_of(const struct data_node *n, const struct data_node *old, bool crashed)
+/* More than that has a replica whose master lost its tail in a crash, and no other: see stream_turn. */
+static bool has_all_of(const struct data_node *n, const struct data_node *old)
 {
-    if (crashed)
-        return n->size >= old->size && n->chain[old->size] == old->chain[old->size];
-    return n->size == old->size && n->chain[n->size] == old->chain[old->size];
+    return n->size >= old->size && n->chain[old->size] == old->chain[old->size];
 }
 
 static void promote(struct data *d, struct sim_node *node)
@@ -351,11 +349,9 @@ static void promote(struct data *d, struct sim_node *node)
         if (!n->whole || n->source != n->master)
             checker_fail(d->checker, "node %u becomes a master with data that is not whole", node->index);
         if (n->planned) {
-            const struct sim_node *planned = world_node(d->checker->world, n->planned_master);
-
             old = &d->nodes[n->planned_master];
             d->planned++;
-            if (planned->life == n->planned_life && old->master < 0 && !has_all_of(n, old, planned->core == NULL))
+            if (old->master < 0 && !has_all_of(n, old))
                 checker_fail(d->checker, "a planned failover from node %u (%zu writes) to node %u (%zu) loses some",
                              n->planned_master, old->size, node->index, n->size);
         }
@@ -422,7 +418,6 @@ void data_mark_planned(struct data *d, struct sim_node *node)
         return;
     n->planned = true;
     n->planned_master = (unsigned)n->master;
-    n->planned_life = world_node(d->checker->world, n->planned_master)->life;
 }
 
 void data_crashed(struct data *d, struct sim_node *node)

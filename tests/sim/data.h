@@ -9,7 +9,7 @@
  * What must hold at every moment:
  * (1) A replica that streams from its master holds a prefix of its master's data.
  * (2) A node that becomes a master held whole data, also across crashes.
- * (3) After a planned failover the new master holds all that the old one ever accepted.
+ * (3) After a planned failover the new master holds all that the old one does, be that up, down, or started anew without its tail.
  * (4) No write is accepted by a master that a majority of the masters could not reach for longer than the node timeout.
  */
 #ifndef CAIRN_TESTS_SIM_DATA_H
@@ -47,7 +47,7 @@ struct data_node {
     bool report_due;
     size_t said_offset;
     bool planned; /* its election is the end of a planned failover, with this master */
-    unsigned planned_master, planned_life;
+    unsigned planned_master;
 
     msec_t contact[SIM_NODES_MAX]; /* when it could last exchange messages with each other node */
     uint64_t accepted;

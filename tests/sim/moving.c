@@ -42,11 +42,11 @@ static void on_stepped(void *context, struct sim_node *node)
     checker_observer(&h->checker).stepped(&h->checker, node);
 }
 
-static void on_sent(void *context, struct sim_node *node, struct slice message)
+static void on_sent(void *context, struct sim_node *node, unsigned to, struct slice message)
 {
     struct history *h = context;
 
-    checker_observer(&h->checker).sent(&h->checker, node, message);
+    checker_observer(&h->checker).sent(&h->checker, node, to, message);
 }
 
 static void on_restarted(void *context, struct sim_node *node)

@@ -347,7 +347,10 @@ static void promote(struct stock *k, struct sim_node *node)
 {
     struct stock_node *n = &k->nodes[node->index];
 
-    k->promotions += n->master >= 0;
+    if (n->master >= 0) { /* not a master that starts */
+        k->promotions++;
+        checker_promoted(k->checker, node, false);
+    }
     n->master = n->source = -1;
     n->whole = true;
     n->link_up = false;

@@ -234,8 +234,12 @@ static void transmit(struct world *w, struct sim_node *n, link_t link, struct sl
 
 static void do_send(struct world *w, struct sim_node *n, const struct cluster_action *a)
 {
+    int side = 0;
+    const struct conn *conn = end_find(n, a->link, &side);
+
+    check(conn != NULL);
     if (w->observer.sent != NULL)
-        w->observer.sent(w->observer.context, n, a->bytes);
+        w->observer.sent(w->observer.context, n, conn->side[1 - side].node, a->bytes);
     if (a->bytes.data[13] == 0) { /* PING */
         memcpy(n->last_header, a->bytes.data, sizeof n->last_header);
         n->has_header = true;

@@ -56,7 +56,7 @@ struct sim_node {
 /* What the world tells its observer (the checker and the operator). */
 struct world_observer {
     void (*stepped)(void *context, struct sim_node *node);
-    void (*sent)(void *context, struct sim_node *node, struct slice message);
+    void (*sent)(void *context, struct sim_node *node, unsigned to, struct slice message);
     void (*slot_lost)(void *context, struct sim_node *node, slot_t slot);
     void (*replicates)(void *context, struct sim_node *node); /* its data set is about to be replaced */
     void (*restarted)(void *context, struct sim_node *node);
