@@ -6,6 +6,7 @@
  *     sim --plant 2 --seeds 1..99   with a planted bug: succeeds if some history finds it
  *     sim --failover --seeds 1..999 histories about failover instead of ones about joining and moving slots
  *     sim --moving --seeds 1..999   histories about atomic migrations; --all-cells: and every fault struck at every step
+ *     sim --moving --seed 17 --watch 8294  one of its slots (groups at 100, 4196, 8292, 12388), as every node sees it
  *     sim --measure --seeds 1..999 [--timeout MS] [--replicas N] [--redis PERCENT] [--crashes N] [--limit TIMEOUTS]
  *                                   how long the slots of a crashed master stay unserved
  */
@@ -23,6 +24,7 @@ struct arguments {
     struct failover_options options; /* those of run_options are among them */
     unsigned long long first, last;
     bool failover, moving, all_cells;
+    int watch; /* a slot of --moving; -1: none */
     double limit; /* of measuring: 99 of 100 failovers take at most that many node timeouts; 0: none */
 };
 
@@ -39,7 +41,7 @@ struct totals {
 static int usage(void)
 {
     fprintf(stderr, "usage: sim [--failover | --moving [--all-cells] | --measure] [--seed N | --seeds N..M] [--nodes N] [--seconds N] [--plant BITS]\n"
-                    "           [--timeout MS] [--replicas N] [--redis PERCENT] [--crashes N] [--limit TIMEOUTS] [--verbose]\n");
+                    "           [--timeout MS] [--replicas N] [--redis PERCENT] [--crashes N] [--limit TIMEOUTS] [--verbose] [--watch SLOT]\n");
     return 2;
 }
 
@@ -63,6 +65,8 @@ static bool parse_number(struct arguments *a, const char *name, const char *valu
         a->options.crashes = number;
     else if (strcmp(name, "--limit") == 0)
         a->limit = strtod(value, NULL);
+    else if (strcmp(name, "--watch") == 0 && number < SLOTS)
+        a->watch = (int)number;
     else if (strcmp(name, "--redis") == 0)
         a->options.redis_percent = number;
     else
@@ -106,12 +110,13 @@ static void print_replay(const struct arguments *a, unsigned long long seed)
 }
 
 /* NULL, or what was violated. */
-static const char *moving(const struct failover_options *o, struct totals *t, unsigned *nodes)
+static const char *moving(const struct arguments *a, unsigned long long seed, struct totals *t, unsigned *nodes)
 {
+    const struct failover_options *o = &a->options;
     static struct moving_result m;
 
-    m = moving_history(&(struct moving_options){.seed = o->seed, .nodes = o->nodes, .seconds = o->seconds,
-                                                .planted_bugs = o->planted_bugs, .verbose = o->verbose});
+    m = moving_history(&(struct moving_options){.seed = seed, .nodes = o->nodes, .seconds = o->seconds,
+                                                .planted_bugs = o->planted_bugs, .verbose = o->verbose, .watch = a->watch});
     t->moves += m.begun;
     t->claimed += m.claimed;
     t->taken_back += m.taken_back;
@@ -142,7 +147,7 @@ static bool history(const struct arguments *a, unsigned long long seed, struct t
 
     fo.seed = seed;
     if (a->moving) {
-        text = moving(&fo, t, &nodes);
+        text = moving(a, seed, t, &nodes);
     } else if (a->failover) {
         f = failover_history(&fo);
         t->votes += f.votes;
@@ -212,7 +217,7 @@ static bool print_totals(const struct arguments *a, struct totals *t, double sec
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.first = 1, .last = 1};
+    struct arguments a = {.first = 1, .last = 1, .watch = -1};
     struct totals t = {0};
     clock_t begin = clock();
     bool good;

@@ -22,6 +22,7 @@ struct history {
     struct rng rng;
     struct layout layout;
     msec_t node_timeout_ms;
+    int watch;
 };
 
 /* ---- The cluster at the beginning ---- */
@@ -99,6 +100,8 @@ static void run_until(struct history *h, msec_t until)
         world_run_until(h->world, world_now(h->world) + STOCK_TURN_MS);
         stock_turn(&h->stock);
         jobs_turn(&h->jobs);
+        if (h->watch >= 0)
+            stock_watch(&h->stock, (slot_t)h->watch);
     }
 }
 
@@ -191,6 +194,7 @@ struct moving_result moving_history(const struct moving_options *o)
         stock_place(&h->stock, i, layout_master(&h->layout, i));
     jobs_init(&h->jobs, &h->stock, rng_next(&rng), h->node_timeout_ms, o->planted_bugs);
     h->jobs.verbose = o->verbose;
+    h->watch = o->watch;
     h->world = world_new(&w, &observer, &h->checker.world);
     run_until(h, WARM_UP_MS);
     trouble(h, world_now(h->world) + (o->seconds != 0 ? o->seconds : 5 + (unsigned)rng_below(&h->rng, 8)) * (msec_t)1000,

@@ -13,6 +13,7 @@ struct moving_options {
     unsigned seconds;      /* of trouble; 0: drawn */
     unsigned planted_bugs; /* CLUSTER_BUG_* */
     bool verbose;
+    int watch; /* a slot whose way is told; -1: none */
 };
 
 struct moving_result {

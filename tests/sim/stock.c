@@ -231,14 +231,14 @@ static bool is_contested(const struct stock *k, unsigned owner, unsigned at)
     return false;
 }
 
-/* The master that owns the slot by its own map and by those of a majority of the voters; -1: none. */
+/* The master that serves the slot, and owns it by the maps of a majority of the voters; -1: none. */
 static int owner_of(const struct stock *k, slot_t slot)
 {
     for (unsigned i = 0; i < count_of(k); i++) {
         const struct cluster *core = node_at(k, i)->core;
         unsigned agree = 0, voters = 0;
 
-        if (core == NULL || core->owner[slot] != core->myself || k->nodes[i].master >= 0)
+        if (core == NULL || !core->ok || core->owner[slot] != core->myself || k->nodes[i].master >= 0)
             continue;
         for (unsigned j = 0; j < count_of(k); j++) {
             const struct cluster *other = node_at(k, j)->core;
@@ -305,6 +305,31 @@ void stock_turn(struct stock *k)
             follow_turn(k, i);
     }
     safe_turn(k);
+}
+
+/* One line per node whose view of the slot has changed since the last call. */
+void stock_watch(struct stock *k, slot_t slot)
+{
+    for (unsigned i = 0; i < count_of(k); i++) {
+        const struct stock_node *n = &k->nodes[i];
+        const struct cluster *core = node_at(k, i)->core;
+        char now[sizeof k->watched[i]] = "down";
+
+        if (core != NULL) {
+            const struct node *owner = core->owner[slot];
+
+            snprintf(now, sizeof now, "%s, owner %.8s (epoch %llu), %llu keys%s%s%s%s%s%s%s%s", n->master < 0 ? "master" : "replica",
+                     owner != NULL ? owner->id : "nobody", owner != NULL ? (unsigned long long)owner->config_epoch : 0,
+                     (unsigned long long)stock_keys(k, i, slot), bit_get(core->claimed, slot) ? ", claimed" : "",
+                     bit_get(core->arriving, slot) ? ", arriving" : "", bit_get(core->departing, slot) ? ", departing" : "",
+                     bit_get(core->dropping, slot) ? ", dropping" : "", bit_get(core->unclaimed, slot) ? ", given up by its owner" : "",
+                     core->migrating[slot] != NULL ? ", migrating" : "", core->importing[slot] != NULL ? ", importing" : "",
+                     core->imported[slot] != NULL ? ", imported" : "");
+        }
+        if (strcmp(now, k->watched[i]) != 0)
+            printf("%8lld node %u: slot %u: %s\n", (long long)now_of(k), i, slot, now);
+        memcpy(k->watched[i], now, sizeof now);
+    }
 }
 
 const char *stock_untidy(const struct stock *k)

@@ -2,7 +2,9 @@
  * stock.h - the keys of a few slots on the nodes of a simulated cluster: which writes each node holds, whom it replicates, what it drops.
  *
  * A slot's keys are the list of the writes that made them. A write is safe once a majority of the masters routes to the node that took it,
- * nobody thinks that the slot is his by a greater epoch, no election runs, and all its replicas have it too; what is safe must be found, in its order, at whoever such a majority routes to, at any later moment.
+ * nobody thinks that the slot is his by a greater epoch, no election runs, and all its replicas have it too; what is safe must be
+ * found, in its order, at whoever such a majority routes to, at any later moment at which that node serves (cluster state ok): one that is cut
+ * off, and has a node that just came back with an old map beside it, tells nobody anything.
  *
  * At the end: nobody but an owner and its replicas holds keys of a slot, and nothing is marked or being dropped.
  */
@@ -50,6 +52,7 @@ struct stock {
     uint64_t accepted, risked; /* risked: slots claimed while a replica of the target was away */
     unsigned promotions;
     struct stock_node nodes[SIM_NODES_MAX];
+    char watched[SIM_NODES_MAX][256]; /* stock_watch: what it last told */
 };
 
 /* Slots lie in neighbouring groups all over the slot space. */
@@ -69,6 +72,9 @@ void stock_claimed(struct stock *k, unsigned node, unsigned at);
 void stock_set(struct stock *k, unsigned node, unsigned at, const struct stock_slot *to);
 
 bool stock_holds_writes(const struct stock *k, unsigned node); /* a planned failover */
+
+/* Prints what each node makes of the slot, when that has changed. */
+void stock_watch(struct stock *k, slot_t slot);
 
 /* At the end; NULL: as it must be, else what is not (static text). */
 const char *stock_untidy(const struct stock *k);
