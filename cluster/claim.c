@@ -36,10 +36,7 @@ void claim_open(struct cluster *c, slot_t slot, uint64_t basis)
 {
     struct node *owner = c->owner[slot];
 
-    if (!bit_get(c->claimed, slot)) {
-        c->claimed_count++;
-        owner->open_count++;
-    }
+    owner->open_count += !bit_get(c->claimed, slot);
     bit_set(c->claimed, slot);
     owner->claim_basis = basis;
     cluster_changed_durable(c);
@@ -52,7 +49,6 @@ void claim_forget(struct cluster *c, slot_t slot)
     if (!bit_get(c->claimed, slot))
         return;
     bit_clear(c->claimed, slot);
-    c->claimed_count--;
     c->owner[slot]->open_count--;
     cluster_changed(c);
     cluster_map_changed(c);

@@ -202,7 +202,6 @@ struct cluster {
         unsigned migrating_count, importing_count;
     } inherit;
     uint8_t claimed[SLOT_BYTES];   /* their owner has them by an open claim: claim.h */
-    unsigned claimed_count;
     uint64_t claim_number; /* of this node's last one */
 
     /* Epochs and votes: durable before they are spoken of. */

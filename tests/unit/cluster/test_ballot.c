@@ -1,35 +1,11 @@
 /*
  * test_ballot.c - a master that was replaced without knowing it has no vote beside those who replaced it.
  */
-#include "lab.h"
+#include "scene.h"
 
 #include "cluster/ballot.h"
 #include "cluster/nodes_conf.h"
 #include "tests/unit/suite.h"
-
-#include <stdlib.h>
-
-/* This node and c, d are masters; r is a replica of c, e of d. Epochs 1 to 3. */
-struct town {
-    struct lab l;
-    struct peer *c, *d, *r, *e;
-};
-
-static void open_town(struct town *t)
-{
-    memset(t, 0, sizeof *t);
-    lab_open_with(&t->l, "", true);
-    ck_assert_str_eq(lab_reply(&t->l, CLUSTER_CMD_ADDSLOTSRANGE, "0 5000"), "OK");
-    t->c = lab_peer(&t->l, 0, 'c', 2, 5001, 10000);
-    t->d = lab_peer(&t->l, 1, 'd', 3, 10001, 16383);
-    t->r = lab_peer(&t->l, 2, '4', 0, -1, -1);
-    t->e = lab_peer(&t->l, 3, 'e', 0, -1, -1);
-    t->r->master = t->c;
-    t->e->master = t->d;
-    t->c->current_epoch = t->d->current_epoch = t->r->current_epoch = t->e->current_epoch = 3;
-    lab_say(&t->l, t->r, CODEC_PING);
-    lab_say(&t->l, t->e, CODEC_PING);
-}
 
 static void ask(struct town *t, struct peer *candidate, const struct peer *fails, struct peer *says, uint64_t epoch)
 {
@@ -54,7 +30,7 @@ START_TEST(ballot__a_vote_names_whom_an_earlier_one_may_have_replaced)
     struct town t;
     struct codec_header h;
 
-    open_town(&t);
+    scene_open_town(&t);
     ask(&t, t.r, t.c, t.d, 4);
     ck_assert(vote_of(&t, &h));
     ck_assert_uint_eq(h.mflags & CODEC_MFLAG_BALLOTS, 0);
@@ -73,18 +49,15 @@ START_TEST(ballot__a_restart_keeps_it)
 {
     struct town t;
     struct lab again = {0};
-    char *file;
 
-    open_town(&t);
+    scene_open_town(&t);
     ask(&t, t.r, t.c, t.d, 4);
-    file = strndup((char *)t.l.persisted.data, t.l.persisted.size);
-    ck_assert_ptr_nonnull(strstr(file, "ballots cccc"));
-    lab_open_with(&again, file, true);
+    ck_assert_ptr_nonnull(memmem(t.l.persisted.data, t.l.persisted.size, "ballots cccc", 12));
+    scene_restart(&again, &t.l, true);
     ck_assert_uint_eq(again.core->ballot_count, 1);
     ck_assert_str_eq(again.core->ballots[0].candidate, t.r->id);
     ck_assert_uint_eq(again.core->ballots[0].epoch, 4);
     ck_assert_uint_eq(ballot_epoch_of(again.core, again.core->ballots[0].master), 4);
-    free(file);
     lab_close(&again);
     lab_close(&t.l);
 }
@@ -95,7 +68,7 @@ START_TEST(ballot__ends_when_the_candidate_is_a_replica_after_its_election)
     struct town t;
     struct peer *alive[3];
 
-    open_town(&t);
+    scene_open_town(&t);
     memcpy(alive, (struct peer *[]){t.d, t.e, t.r}, sizeof alive);
     ask(&t, t.r, t.c, t.d, 4);
     ck_assert(ballot_doubts(t.l.core, lab_node(&t.l, t.c)));
@@ -112,7 +85,7 @@ START_TEST(ballot__does_not_end_because_the_candidate_is_silent)
     struct town t;
     struct peer *alive[3];
 
-    open_town(&t);
+    scene_open_town(&t);
     memcpy(alive, (struct peer *[]){t.d, t.e, t.c}, sizeof alive);
     ask(&t, t.r, t.c, t.d, 4);
     lab_ticks_alive(&t.l, 20 * LAB_TIMEOUT_MS, alive, 3);
@@ -129,7 +102,7 @@ START_TEST(ballot__says_nothing_of_a_master_that_knows_it_in_later_epochs)
     struct town t;
     struct codec_header h;
 
-    open_town(&t);
+    scene_open_town(&t);
     ask(&t, t.r, t.c, t.d, 4);
     t.r->master = NULL; /* it has won */
     t.r->config_epoch = 4;
@@ -149,34 +122,22 @@ END_TEST
 
 /* ---- The candidate ---- */
 
-/* This node is a replica of a, which has failed; c votes and names d. */
-struct poll {
-    struct lab l;
-    struct peer *a, *c, *d;
-};
-
-static void open_poll(struct poll *p)
+/* a, this node's master, has failed. */
+static void open_poll(struct shard *s)
 {
-    memset(p, 0, sizeof *p);
-    lab_open_with(&p->l, "", true);
-    p->a = lab_peer(&p->l, 0, 'a', 1, 0, 5000);
-    p->c = lab_peer(&p->l, 1, 'c', 2, 5001, 10000);
-    p->d = lab_peer(&p->l, 2, 'd', 3, 10001, 16383);
-    ck_assert_str_eq(lab_reply(&p->l, CLUSTER_CMD_REPLICATE, p->a->id), "OK");
-    lab_step(&p->l, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION,
-                                            .replication = &(struct cluster_replication){.master = p->a->id, .whole = true, .link_up = true}});
-    p->c->current_epoch = p->d->current_epoch = 3;
-    lab_say_fail(&p->l, p->c, p->a);
-    ck_assert(p->l.core->election.sent);
+    scene_open_shard(s);
+    scene_copy(s);
+    lab_say_fail(&s->l, s->b, s->a);
+    ck_assert(s->l.core->election.sent);
 }
 
-static void vote_naming(struct poll *p, struct peer *voter, const struct peer *named, uint8_t epoch)
+static void vote_naming(struct shard *s, struct peer *voter, const struct peer *named, uint8_t epoch)
 {
     struct codec_header h;
     uint8_t ballots[CODEC_SLOTS_SIZE] = {0};
     struct buf b = {0};
 
-    voter->current_epoch = p->l.core->election.epoch;
+    voter->current_epoch = s->l.core->election.epoch;
     h = lab_header(voter, CODEC_AUTH_ACK);
     ballots[7] = epoch;
     memcpy(ballots + 8, named->id, CLUSTER_ID_SIZE);
@@ -185,42 +146,42 @@ static void vote_naming(struct poll *p, struct peer *voter, const struct peer *n
     h.mflags |= CODEC_MFLAG_BALLOTS;
     codec_write_header(&b, &h);
     codec_finish(&b, 0, 0);
-    lab_deliver(&p->l, voter->in, &b);
+    lab_deliver(&s->l, voter->in, &b);
 }
 
-static void vote(struct poll *p, struct peer *voter)
+static void vote(struct shard *s, struct peer *voter)
 {
-    voter->current_epoch = p->l.core->election.epoch;
-    lab_say(&p->l, voter, CODEC_AUTH_ACK);
+    voter->current_epoch = s->l.core->election.epoch;
+    lab_say(&s->l, voter, CODEC_AUTH_ACK);
 }
 
 START_TEST(ballot__a_master_that_may_have_been_replaced_does_not_count_whoever_votes_first)
 {
     for (int first = 0; first < 2; first++) {
-        struct poll p;
+        struct shard s;
 
-        open_poll(&p);
+        open_poll(&s);
         if (first == 0)
-            vote(&p, p.d);
-        vote_naming(&p, p.c, p.d, 4);
+            vote(&s, s.c);
+        vote_naming(&s, s.b, s.c, 4);
         if (first == 1)
-            vote(&p, p.d);
-        ck_assert(!node_is_master(p.l.core->myself));
-        ck_assert_uint_eq(p.l.core->ballot_count, 1); /* and should it win with other votes, it will name d too */
-        lab_close(&p.l);
+            vote(&s, s.c);
+        ck_assert(!node_is_master(s.l.core->myself));
+        ck_assert_uint_eq(s.l.core->ballot_count, 1); /* and should it win with other votes, it will name c too */
+        lab_close(&s.l);
     }
 }
 END_TEST
 
 START_TEST(ballot__a_master_with_a_later_epoch_counts)
 {
-    struct poll p;
+    struct shard s;
 
-    open_poll(&p);
-    vote_naming(&p, p.c, p.d, 3);
-    vote(&p, p.d);
-    ck_assert(node_is_master(p.l.core->myself));
-    lab_close(&p.l);
+    open_poll(&s);
+    vote_naming(&s, s.b, s.c, 3);
+    vote(&s, s.c);
+    ck_assert(node_is_master(s.l.core->myself));
+    lab_close(&s.l);
 }
 END_TEST
 

@@ -1,47 +1,18 @@
 /*
  * test_inherit.c - a replica knows the slots that SETSLOT opened at its master, and goes on with them when it leads.
  */
-#include "lab.h"
+#include "scene.h"
 
 #include "cluster/inherit.h"
 #include "cluster/nodes_conf.h"
 #include "cluster/ranges.h"
+#include "tests/unit/suite.h"
 
-#include <stdlib.h>
-
-#define A40 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define B40 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define C40 "cccccccccccccccccccccccccccccccccccccccc"
-
-/* This node is a replica of a (100-199); b has 300-399. */
-struct shard {
-    struct lab l;
-    struct peer *a, *b;
-};
-
-static void open_shard(struct shard *s)
-{
-    memset(s, 0, sizeof *s);
-    lab_open_with(&s->l, "", true);
-    s->a = lab_peer(&s->l, 0, 'a', 5, 100, 199);
-    s->b = lab_peer(&s->l, 1, 'b', 6, 300, 399);
-    ck_assert_str_eq(lab_reply(&s->l, CLUSTER_CMD_REPLICATE, A40), "OK");
-}
+#define D40 "dddddddddddddddddddddddddddddddddddddddd"
 
 static void told(struct lab *l, const char *text)
 {
     lab_step(l, &(struct cluster_event){.type = CLUSTER_EVENT_INHERIT, .bytes = slice_str(text)});
-}
-
-static void take_over(struct lab *l)
-{
-    struct cluster_replication whole = {.master = A40, .offset = 7, .whole = true, .link_up = true};
-
-    lab_step(l, &(struct cluster_event){.type = CLUSTER_EVENT_REPLICATION, .replication = &whole});
-    ck_assert_str_eq(lab_reply(l, CLUSTER_CMD_FAILOVER, "takeover"), "OK");
-    for (int i = 0; i < 100 && !node_is_master(l->core->myself); i++)
-        lab_step(l, &(struct cluster_event){.type = CLUSTER_EVENT_TICK});
-    ck_assert(node_is_master(l->core->myself));
 }
 
 static void claim(struct shard *s, unsigned slot)
@@ -57,14 +28,14 @@ START_TEST(inherit__who_is_promoted_has_its_masters_marks)
     struct shard s;
     struct cluster *c;
 
-    open_shard(&s);
+    scene_open_shard(&s);
     c = s.l.core;
-    told(&s.l, B40 ">100,150-151;" B40 "<300;");
+    told(&s.l, B40 ">100,150-151;" B40 "<6000;");
     ck_assert_ptr_null(c->migrating[150]); /* not its own yet */
-    take_over(&s.l);
+    scene_take_over(&s);
     ck_assert_ptr_eq(c->migrating[100], lab_node(&s.l, s.b));
     ck_assert_ptr_eq(c->migrating[151], lab_node(&s.l, s.b));
-    ck_assert_ptr_eq(c->importing[300], lab_node(&s.l, s.b));
+    ck_assert_ptr_eq(c->importing[6000], lab_node(&s.l, s.b));
     ck_assert_uint_eq(c->migrating_count, 3);
     ck_assert_uint_eq(c->importing_count, 1);
     lab_close(&s.l);
@@ -76,14 +47,14 @@ START_TEST(inherit__keys_of_a_claimed_slot_that_the_master_moves_are_kept)
     for (int told_first = 0; told_first < 2; told_first++) {
         struct shard s;
 
-        open_shard(&s);
+        scene_open_shard(&s);
         s.l.keys[150] = 7;
         if (told_first)
             told(&s.l, B40 ">150;");
         claim(&s, 150);
         if (!told_first)
             told(&s.l, B40 ">150;");
-        take_over(&s.l);
+        scene_take_over(&s);
         for (int i = 0; i < 10; i++) {
             ck_assert_ptr_null(lab_action(&s.l, CLUSTER_SLOT_LOST, 0));
             lab_step(&s.l, &(struct cluster_event){.type = CLUSTER_EVENT_TICK});
@@ -98,14 +69,14 @@ START_TEST(inherit__marks_end_when_the_master_says_so)
 {
     struct shard s;
 
-    open_shard(&s);
+    scene_open_shard(&s);
     told(&s.l, B40 ">150;");
     told(&s.l, "nonsense"); /* changes nothing */
     ck_assert_ptr_nonnull(s.l.core->inherit.migrating[150]);
     told(&s.l, "");
     s.l.keys[150] = 7;
     claim(&s, 150);
-    take_over(&s.l);
+    scene_take_over(&s);
     ck_assert_ptr_null(s.l.core->migrating[150]);
     ck_assert(cluster_slot_dropping(s.l.core, 150)); /* as without a mark */
     lab_close(&s.l);
@@ -118,8 +89,8 @@ START_TEST(inherit__marks_survive_a_restart_of_the_replica)
     struct lab again = {0};
     struct buf conf = {0};
 
-    open_shard(&s);
-    told(&s.l, B40 ">100,150-151;" B40 "<300;" C40 ">7;"); /* nobody knows c */
+    scene_open_shard(&s);
+    told(&s.l, B40 ">100,150-151;" B40 "<300;" D40 ">7;"); /* nobody knows d */
     nodes_conf_print(s.l.core, &conf);
     buf_append_byte(&conf, '\0');
     ck_assert_ptr_nonnull(strstr((char *)conf.data, " masterOpen " B40 ">100,150-151;" B40 "<300;"));
@@ -149,7 +120,7 @@ START_TEST(inherit__what_a_master_says_is_what_its_replica_reads)
     ck_assert(cluster_print_open(l.core, &text));
     buf_append_byte(&text, '\0');
     ck_assert_str_eq((char *)text.data, B40 ">100,150;" B40 "<310;");
-    open_shard(&s);
+    scene_open_shard(&s);
     told(&s.l, (char *)text.data);
     ck_assert_ptr_eq(s.l.core->inherit.migrating[150], lab_node(&s.l, s.b));
     ck_assert_ptr_eq(s.l.core->inherit.importing[310], lab_node(&s.l, s.b));
@@ -205,11 +176,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("inherit");
     TCase *tests = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
-    suite_add_tcase(suite, tests);
     tcase_add_test(tests, inherit__who_is_promoted_has_its_masters_marks);
     tcase_add_test(tests, inherit__keys_of_a_claimed_slot_that_the_master_moves_are_kept);
     tcase_add_test(tests, inherit__marks_end_when_the_master_says_so);
@@ -217,8 +185,5 @@ int main(void)
     tcase_add_test(tests, inherit__what_a_master_says_is_what_its_replica_reads);
     tcase_add_test(tests, update_rule__marks_follow_a_failover_of_the_other_side);
     tcase_add_test(tests, ranges__other_text_is_refused);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run("inherit", tests);
 }
