@@ -294,50 +294,84 @@ static void read_name(struct slice body, bool (*valid)(const char *), char out[C
         out[0] = '\0';
 }
 
-void codec_read_extensions(struct slice m, struct codec_extensions *out,
-                           void (*forgotten)(void *context, const struct codec_forgotten *entry), void *context)
+struct extension {
+    uint16_t type;
+    struct slice body;
+};
+
+/* Of a checked message: how many it has, and where the first one is. */
+static unsigned count_extensions(struct slice m, size_t *at)
 {
-    size_t at = CODEC_HEADER_SIZE + (size_t)get16(m.data + AT_COUNT) * CODEC_GOSSIP_SIZE;
-    unsigned count = m.data[AT_MFLAGS] & CODEC_MFLAG_EXTENSIONS ? get16(m.data + AT_EXTENSIONS) : 0;
+    *at = CODEC_HEADER_SIZE + (size_t)get16(m.data + AT_COUNT) * CODEC_GOSSIP_SIZE;
+    return m.data[AT_MFLAGS] & CODEC_MFLAG_EXTENSIONS ? get16(m.data + AT_EXTENSIONS) : 0;
+}
+
+static struct extension next_extension(struct slice m, size_t *at)
+{
+    uint32_t size = get32(m.data + *at);
+    struct extension e = {get16(m.data + *at + 4), slice_of(m.data + *at + EXT_HEAD_SIZE, size - EXT_HEAD_SIZE)};
+
+    *at += size;
+    return e;
+}
+
+static bool is_forgotten(const struct extension *e)
+{
+    return e->type == CODEC_EXT_FORGOTTEN && e->body.size >= CLUSTER_ID_SIZE + 8;
+}
+
+void codec_read_extensions(struct slice m, struct codec_extensions *out)
+{
+    size_t at;
+    unsigned count = count_extensions(m, &at);
 
     *out = (struct codec_extensions){0};
     for (unsigned i = 0; i < count; i++) {
-        uint32_t size = get32(m.data + at);
-        struct slice body = slice_of(m.data + at + EXT_HEAD_SIZE, size - EXT_HEAD_SIZE);
-        struct codec_forgotten entry;
+        struct extension e = next_extension(m, &at);
 
-        switch (get16(m.data + at + 4)) {
+        switch (e.type) {
         case CODEC_EXT_HOSTNAME:
-            read_name(body, codec_hostname_valid, out->hostname);
+            read_name(e.body, codec_hostname_valid, out->hostname);
             break;
         case CODEC_EXT_NODENAME:
-            read_name(body, codec_nodename_valid, out->nodename);
+            read_name(e.body, codec_nodename_valid, out->nodename);
             break;
         case CODEC_EXT_FORGOTTEN:
-            if (body.size < CLUSTER_ID_SIZE + 8 || forgotten == NULL)
-                break;
-            get_id(body.data, entry.id);
-            entry.ttl_s = get64(body.data + CLUSTER_ID_SIZE);
-            if (codec_id_valid(entry.id))
-                forgotten(context, &entry);
+            out->forgotten += is_forgotten(&e);
             break;
         case CODEC_EXT_SHARD_ID:
-            if (body.size < CLUSTER_ID_SIZE)
+            if (e.body.size < CLUSTER_ID_SIZE)
                 break;
-            get_id(body.data, out->shard_id);
+            get_id(e.body.data, out->shard_id);
             out->has_shard_id = codec_id_valid(out->shard_id);
             break;
         case CODEC_EXT_CLAIM:
-            if (body.size < 8 + CODEC_SLOTS_SIZE || get64(body.data) > CODEC_EPOCH_MAX)
+            if (e.body.size < 8 + CODEC_SLOTS_SIZE || get64(e.body.data) > CODEC_EPOCH_MAX)
                 break;
-            out->claim_basis = get64(body.data);
-            out->claimed = body.data + 8;
+            out->claim_basis = get64(e.body.data);
+            out->claimed = e.body.data + 8;
             break;
         default: /* from a later version; skipped */
             break;
         }
-        at += size;
     }
+}
+
+bool codec_read_forgotten(struct slice m, unsigned wanted, struct codec_forgotten *out)
+{
+    size_t at;
+    unsigned count = count_extensions(m, &at), seen = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct extension e = next_extension(m, &at);
+
+        if (!is_forgotten(&e) || seen++ != wanted)
+            continue;
+        get_id(e.body.data, out->id);
+        out->ttl_s = get64(e.body.data + CLUSTER_ID_SIZE);
+        return codec_id_valid(out->id);
+    }
+    return false;
 }
 
 bool codec_read_fail(struct slice m, char id[CLUSTER_ID_SIZE + 1])

@@ -86,6 +86,7 @@ struct codec_extensions {
     char shard_id[CLUSTER_ID_SIZE + 1];
     char hostname[CLUSTER_NAME_SIZE];
     char nodename[CLUSTER_NAME_SIZE];
+    unsigned forgotten; /* how many nodes it says are to be forgotten */
 };
 
 struct codec_forgotten {
@@ -106,9 +107,11 @@ void codec_read_header(struct slice message, struct codec_header *out);
 /* Entry `at` < header.count. False if the entry is unusable (no valid id) and must be skipped. */
 bool codec_read_gossip(struct slice message, unsigned at, struct codec_gossip *out);
 
-/* Calls forgotten(context, entry), if not NULL, for each forgotten-node extension. What is no name reads as "". */
-void codec_read_extensions(struct slice message, struct codec_extensions *out,
-                           void (*forgotten)(void *context, const struct codec_forgotten *entry), void *context);
+/* What is no name reads as "". */
+void codec_read_extensions(struct slice message, struct codec_extensions *out);
+
+/* The at-th of the nodes to be forgotten. False if there is none, or it has no valid id and must be skipped. */
+bool codec_read_forgotten(struct slice message, unsigned at, struct codec_forgotten *out);
 
 bool codec_read_fail(struct slice message, char id[CLUSTER_ID_SIZE + 1]); /* false: no valid id */
 bool codec_read_update(struct slice message, struct codec_update *out);   /* false: no valid id or epoch */

@@ -27,7 +27,8 @@ struct incoming {
     struct slice bytes;
     struct codec_header h;
     struct node *sender; /* NULL: not known, or still in handshake; never myself */
-    struct open_claim open; /* of a master's PING or PONG; borrows */
+    struct codec_extensions ext; /* of a PING, PONG or MEET; borrows */
+    struct open_claim open;      /* of a master's; borrows */
 };
 
 /* ---- Any type ---- */
@@ -120,41 +121,43 @@ static void apply_slots(struct cluster *c, struct incoming *in)
     update_correct_sender(c, n, claimant, in->h.config_epoch, &in->open, in->h.slots);
 }
 
-struct forget_context {
-    struct cluster *c;
-    const struct node *sender;
-};
-
-static void on_forgotten(void *context, const struct codec_forgotten *entry)
+static void forget(struct cluster *c, const struct node *sender, const struct codec_forgotten *entry)
 {
-    struct forget_context *f = context;
-    struct cluster *c = f->c;
     struct node *n = node_find(c, entry->id);
     msec_t ttl = entry->ttl_s > BLACKLIST_TTL_MS / 1000 ? BLACKLIST_TTL_MS : (msec_t)entry->ttl_s * 1000;
 
-    if (n == NULL || n == c->myself || n == f->sender || n == c->myself->master || node_is(n, NODE_HANDSHAKE))
+    if (n == NULL || n == c->myself || n == sender || n == c->myself->master || node_is(n, NODE_HANDSHAKE))
         return;
-    action_log(c, LOG_NOTICE, "Node %.40s forgotten, as %.40s says", n->id, f->sender->id);
+    action_log(c, LOG_NOTICE, "Node %.40s forgotten, as %.40s says", n->id, sender->id);
     handshake_forget(c, n->id, ttl);
     node_remove(c, n);
 }
 
-static void apply_extensions(struct cluster *c, struct incoming *in)
+static void apply_forgotten(struct cluster *c, const struct incoming *in)
+{
+    struct codec_forgotten entry;
+
+    for (unsigned i = 0; i < in->ext.forgotten; i++)
+        if (codec_read_forgotten(in->bytes, i, &entry))
+            forget(c, in->sender, &entry);
+}
+
+/* In front of its claim: what a claim does to keys depends on the shard (update.c, rule 4). */
+static void apply_shard(struct cluster *c, struct incoming *in)
 {
     struct node *n = in->sender;
-    struct forget_context context = {c, n};
-    struct codec_extensions ext;
+    bool was_ours = node_same_shard(n, c->myself);
 
-    codec_read_extensions(in->bytes, &ext, on_forgotten, &context);
-    node_set_names(c, n, ext.hostname, ext.nodename);
-    if (!ext.has_shard_id) {
+    if (!in->ext.has_shard_id) {
         if (n->master != NULL)
             node_set_shard_id(c, n, n->master->shard_id);
         return;
     }
-    node_set_shard_id(c, n, ext.shard_id);
+    node_set_shard_id(c, n, in->ext.shard_id);
     if (c->myself->master == n)
-        node_set_shard_id(c, c->myself, ext.shard_id);
+        node_set_shard_id(c, c->myself, in->ext.shard_id);
+    if (!was_ours)
+        update_joined_shard(c, n);
 }
 
 static void receive_ping(struct cluster *c, struct incoming *in)
@@ -169,11 +172,13 @@ static void receive_ping(struct cluster *c, struct incoming *in)
     ballot_on_role(c, in->sender, &in->h);
     if (!is_late(c, in)) {
         apply_role(c, in);
+        apply_shard(c, in);
         apply_slots(c, in);
     }
     epoch_resolve_collision(c, in->sender);
     gossip_read(c, in->sender, &in->h, in->bytes);
-    apply_extensions(c, in);
+    node_set_names(c, in->sender, in->ext.hostname, in->ext.nodename);
+    apply_forgotten(c, in);
 }
 
 /* ---- Other types ---- */
@@ -265,14 +270,6 @@ static bool is_ping_like(unsigned type)
     return type == CODEC_PING || type == CODEC_PONG || type == CODEC_MEET;
 }
 
-static void read_open_claim(struct incoming *in)
-{
-    struct codec_extensions ext;
-
-    codec_read_extensions(in->bytes, &ext, NULL, NULL);
-    in->open = (struct open_claim){ext.claimed, ext.claim_basis};
-}
-
 /* Only now: the answer says that the claim is durable here, or that it is refused. */
 static void answer_claim(struct cluster *c, const struct incoming *in)
 {
@@ -301,8 +298,10 @@ void receive(struct cluster *c, link_t link, struct slice bytes)
     codec_read_header(bytes, &in.h);
     c->received[in.h.type]++;
     in.sender = known_sender(c, in.h.sender);
-    if (is_ping_like(in.h.type) && in.h.master[0] == '\0')
-        read_open_claim(&in);
+    if (is_ping_like(in.h.type))
+        codec_read_extensions(bytes, &in.ext);
+    if (in.h.master[0] == '\0')
+        in.open = (struct open_claim){in.ext.claimed, in.ext.claim_basis};
     if (in.h.mflags & CODEC_MFLAG_EXTENSIONS) {
         l->extensions = true;
         if (in.sender != NULL)

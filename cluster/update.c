@@ -13,7 +13,8 @@
  *     redis-cli --cluster fix gives a slot to whom it chooses, and moves the keys of the others there afterwards; an operator may
  *     have covered the slot while this node was away. So the keys stay until MIGRATE takes them: the slot remains MIGRATING, or
  *     becomes IMPORTING, as Redis marks keys of other nodes' slots at its start. Redis drops them here. A master that has lost
- *     all slots this way remains one, without slots, instead of following who claimed the last: its data would go.
+ *     all slots this way remains one, without slots, instead of following who claimed the last: its data would go. (If the claimant's shard
+ *     is heard of behind its claim, in an UPDATE's place, see update_joined_shard.)
  * (5) A claim that no majority is known to have heard yields to an epoch above its basis: claim.h.
  */
 #include "cluster/update.h"
@@ -160,6 +161,18 @@ static bool keeps_keys(const struct cluster *c)
         if ((c->migrating[s] != NULL || c->importing[s] != NULL) && cluster_slot_keys(c, (slot_t)s) > 0)
             return true;
     return false;
+}
+
+void update_joined_shard(struct cluster *c, struct node *n)
+{
+    if (!c->replication || !node_is_master(c->myself) || c->myself->slot_count > 0 || !node_is_master(n) ||
+        !node_same_shard(n, c->myself) || c->importing_count == 0 || c->migrating_count > 0)
+        return;
+    for (unsigned s = 0; s < SLOTS; s++)
+        if (c->importing[s] != NULL && (c->importing[s] != n || c->owner[s] != n))
+            return;
+    action_log(c, LOG_NOTICE, "%.40s has taken over from me. Reconfiguring myself as its replica", n->id);
+    role_follow(c, n);
 }
 
 /* After a claim took slots of my master (or mine): whom do I follow now? NULL: nobody else. */

@@ -25,6 +25,12 @@ void update_heard(struct cluster *c, const struct node *n, const uint8_t *slots)
 void update_correct_sender(struct cluster *c, struct node *sender, const struct node *claimant, uint64_t epoch,
                            const struct open_claim *open, const uint8_t *slots);
 
+/*
+ * Node n turns out to be of this node's shard. If it is a master, and this one has no slots but keys of n's: n took over here while it was not known
+ * to be a replica of this node's, so the keys are copies of its (update.c, rule 4), and this node follows it.
+ */
+void update_joined_shard(struct cluster *c, struct node *n);
+
 /* A replica whose master is a replica now follows that one's master: also a master that had no slots to lose. Cron. */
 void update_follow_grand(struct cluster *c);
 

@@ -96,3 +96,14 @@ void scene_restart(struct lab *again, const struct lab *l, bool replication)
     lab_open_with(again, file, replication);
     free(file);
 }
+
+void scene_say_shard(struct lab *l, struct peer *p, const char *shard_id)
+{
+    struct codec_header h = lab_header(p, CODEC_PING);
+    struct buf b = {0};
+
+    codec_write_header(&b, &h);
+    codec_write_extension_shard_id(&b, shard_id);
+    codec_finish(&b, 0, 1);
+    lab_deliver(l, p->in, &b);
+}

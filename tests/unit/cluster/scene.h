@@ -35,6 +35,9 @@ void scene_claims(struct peer *p, int first, int last);
 /* p has taken over from its master by an election of that epoch, and says so. */
 void scene_wins(struct lab *l, struct peer *p, uint64_t epoch);
 
+/* A PING of p, beside which it names its shard. */
+void scene_say_shard(struct lab *l, struct peer *p, const char *shard_id);
+
 /* What the driver says of one slot: ARRIVING, DEPARTING, CLAIM (above epoch 5), ... */
 void scene_slot(struct lab *l, enum cluster_event_type type, slot_t slot);
 

@@ -137,7 +137,7 @@ START_TEST(codec__reads_the_captured_meet_of_redis_7_2_with_its_extensions)
     ck_assert_uint_eq(h.mflags, CODEC_MFLAG_EXTENSIONS);
     ck_assert_str_eq(h.master, "");
     ck_assert(slot_set(h.slots, 99) && !slot_set(h.slots, 100));
-    codec_read_extensions(m, &ext, NULL, NULL);
+    codec_read_extensions(m, &ext);
     ck_assert_str_eq(ext.hostname, "node-a.example.com");
     ck_assert_str_eq(ext.nodename, "my-node-1");
     ck_assert(ext.has_shard_id);
@@ -243,14 +243,9 @@ START_TEST(codec__fail_is_2296_and_update_4352_bytes)
 }
 END_TEST
 
-static void see_forgotten(void *context, const struct codec_forgotten *entry)
+START_TEST(codec__forgotten_node_extension_has_id_and_ttl_in_56_bytes_and_each_is_found)
 {
-    *(struct codec_forgotten *)context = *entry;
-}
-
-START_TEST(codec__forgotten_node_extension_has_id_and_ttl_in_56_bytes)
-{
-    struct codec_forgotten f = {.ttl_s = 59}, back = {0};
+    struct codec_forgotten f = {.ttl_s = 59}, second = {.ttl_s = 1}, back = {0};
     struct codec_extensions ext;
     struct buf b = {0};
     size_t before;
@@ -261,11 +256,19 @@ START_TEST(codec__forgotten_node_extension_has_id_and_ttl_in_56_bytes)
     before = b.size;
     codec_write_extension_forgotten(&b, &f);
     ck_assert_uint_eq(b.size - before, 56);
-    codec_finish(&b, 0, 1);
+    codec_write_extension_text(&b, CODEC_EXT_HOSTNAME, "between");
+    memset(second.id, 'd', CLUSTER_ID_SIZE);
+    codec_write_extension_forgotten(&b, &second);
+    codec_finish(&b, 0, 3);
     ck_assert_int_eq(codec_check(buf_slice(&b)), OK);
-    codec_read_extensions(buf_slice(&b), &ext, see_forgotten, &back);
+    codec_read_extensions(buf_slice(&b), &ext);
+    ck_assert_uint_eq(ext.forgotten, 2);
+    ck_assert(codec_read_forgotten(buf_slice(&b), 0, &back));
     ck_assert_str_eq(back.id, f.id);
     ck_assert_uint_eq(back.ttl_s, 59);
+    ck_assert(codec_read_forgotten(buf_slice(&b), 1, &back));
+    ck_assert_str_eq(back.id, second.id);
+    ck_assert(!codec_read_forgotten(buf_slice(&b), 2, &back));
     buf_free(&b);
 }
 END_TEST
@@ -278,7 +281,7 @@ START_TEST(codec__skips_extensions_of_later_versions)
     captured_meet(bytes);
     bytes[0x8f5] = 99; /* the node name becomes an unknown type */
     ck_assert_int_eq(codec_check(slice_of(bytes, MEET_SIZE)), OK);
-    codec_read_extensions(slice_of(bytes, MEET_SIZE), &ext, NULL, NULL);
+    codec_read_extensions(slice_of(bytes, MEET_SIZE), &ext);
     ck_assert_str_eq(ext.hostname, "node-a.example.com");
     ck_assert_str_eq(ext.nodename, "");
     ck_assert(ext.has_shard_id);
@@ -339,7 +342,7 @@ START_TEST(codec__names_with_separators_of_nodes_conf_read_as_empty)
     captured_meet(bytes);
     bytes[0x8d8 + 4] = '\n';
     bytes[0x8f8 + 2] = ',';
-    codec_read_extensions(slice_of(bytes, MEET_SIZE), &ext, NULL, NULL);
+    codec_read_extensions(slice_of(bytes, MEET_SIZE), &ext);
     ck_assert_str_eq(ext.hostname, "");
     ck_assert_str_eq(ext.nodename, "");
 }
@@ -386,7 +389,7 @@ int main(void)
     tcase_add_test(tests, codec__writes_the_captured_meet_back_byte_for_byte);
     tcase_add_test(tests, codec__publish_of_hello_to_chan_is_2273_bytes);
     tcase_add_test(tests, codec__fail_is_2296_and_update_4352_bytes);
-    tcase_add_test(tests, codec__forgotten_node_extension_has_id_and_ttl_in_56_bytes);
+    tcase_add_test(tests, codec__forgotten_node_extension_has_id_and_ttl_in_56_bytes_and_each_is_found);
     tcase_add_test(tests, codec__skips_extensions_of_later_versions);
     tcase_add_test(tests, codec__refuses_every_wrong_length_and_version);
     tcase_add_test(tests, codec__refuses_extensions_that_do_not_fit);

@@ -195,6 +195,52 @@ START_TEST(update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark)
 }
 END_TEST
 
+/* A replica that came from another shard has taken over while this node was away. Its shard comes with the claim, or behind an UPDATE. */
+START_TEST(update_rule__keys_are_copies_if_the_claimant_turns_out_to_be_of_this_shard)
+{
+    for (int told_first = 0; told_first < 2; told_first++) {
+        struct town t;
+        char shard[CLUSTER_ID_SIZE + 1];
+
+        scene_open_town(&t);
+        t.l.keys[100] = 7;
+        memcpy(shard, t.l.core->myself->shard_id, sizeof shard);
+        scene_claims(t.e, 0, 5000);
+        t.e->master = NULL;
+        t.e->config_epoch = t.e->current_epoch = 9;
+        if (told_first) {
+            lab_say_update(&t.l, t.d, t.e);
+            ck_assert_ptr_eq(t.l.core->importing[100], lab_node(&t.l, t.e)); /* it might be an operator's doing */
+            ck_assert(node_is_master(t.l.core->myself));
+        }
+        scene_say_shard(&t.l, t.e, shard);
+        ck_assert_ptr_eq(t.l.core->myself->master, lab_node(&t.l, t.e));
+        ck_assert_ptr_nonnull(lab_action(&t.l, CLUSTER_REPLICATE, 0));
+        ck_assert_ptr_null(t.l.core->importing[100]);
+        lab_close(&t.l);
+    }
+}
+END_TEST
+
+START_TEST(update_rule__who_joins_the_shard_is_followed_only_if_it_took_all)
+{
+    struct town t;
+    char shard[CLUSTER_ID_SIZE + 1];
+
+    scene_open_town(&t);
+    t.l.keys[100] = 7;
+    memcpy(shard, t.l.core->myself->shard_id, sizeof shard);
+    scene_claims(t.e, 0, 4999); /* one slot is left */
+    t.e->master = NULL;
+    t.e->config_epoch = t.e->current_epoch = 9;
+    lab_say_update(&t.l, t.d, t.e);
+    scene_say_shard(&t.l, t.e, shard);
+    ck_assert(node_is_master(t.l.core->myself));
+    ck_assert_ptr_eq(t.l.core->importing[100], lab_node(&t.l, t.e));
+    lab_close(&t.l);
+}
+END_TEST
+
 START_TEST(update_rule__a_slot_being_imported_changes_only_by_command)
 {
     struct lab l;
@@ -264,6 +310,8 @@ int main(void)
     tcase_add_test(tests, update_rule__slots_that_were_handed_over_are_dropped_after_persist_and_map);
     tcase_add_test(tests, update_rule__keys_of_a_lost_slot_that_the_claimant_does_not_have_stay_and_open_it);
     tcase_add_test(tests, update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark);
+    tcase_add_test(tests, update_rule__keys_are_copies_if_the_claimant_turns_out_to_be_of_this_shard);
+    tcase_add_test(tests, update_rule__who_joins_the_shard_is_followed_only_if_it_took_all);
     tcase_add_test(tests, update_rule__a_slot_being_imported_changes_only_by_command);
     tcase_add_test(tests, update_message__counts_only_with_a_newer_epoch);
     tcase_add_test(tests, role__a_master_that_becomes_a_replica_loses_its_slots);
