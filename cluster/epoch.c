@@ -6,6 +6,7 @@
 #include "cluster/action.h"
 #include "cluster/message.h"
 #include "cluster/node.h"
+#include "cluster/state.h"
 
 void epoch_see(struct cluster *c, uint64_t epoch)
 {
@@ -40,6 +41,9 @@ void epoch_resolve_collision(struct cluster *c, const struct node *other)
 {
     struct node *me = c->myself;
 
+    /* Who may have been replaced in the meantime must not go beyond the epoch of that election: it is to hear of it first. */
+    if (node_is_voter(me) && !state_is_heard(c))
+        return;
     if (!node_is_master(other) || !node_is_master(me) || other->config_epoch != me->config_epoch ||
         memcmp(me->id, other->id, CLUSTER_ID_SIZE) >= 0 || (c->planted_bugs & CLUSTER_BUG_NO_COLLISION_RULE))
         return;

@@ -69,6 +69,28 @@ START_TEST(collision__the_greater_id_does_nothing)
 }
 END_TEST
 
+/* It may have been replaced: the election's epoch must not be gone beyond before it has been heard of. */
+START_TEST(collision__is_not_resolved_by_a_master_that_no_majority_hears)
+{
+    struct lab l;
+    struct peer *z;
+
+    lab_open(&l);
+    ck_assert_str_eq(lab_reply(&l, CLUSTER_CMD_ADDSLOTSRANGE, "0 5000"), "OK");
+    z = lab_peer(&l, 0, 'z', 1, 5001, 16383);
+    lab_reply(&l, CLUSTER_CMD_BUMPEPOCH, "");
+    lab_ticks_alive(&l, LAB_TIMEOUT_MS, &z, 1);
+    l.now += LAB_TIMEOUT_MS;
+    z->config_epoch = z->current_epoch = 2;
+    lab_say(&l, z, CODEC_PING);
+    ck_assert_uint_eq(l.core->myself->config_epoch, 2);
+    lab_ticks_alive(&l, 2 * LAB_TIMEOUT_MS, &z, 1);
+    lab_say(&l, z, CODEC_PING);
+    ck_assert_uint_eq(l.core->myself->config_epoch, 3);
+    lab_close(&l);
+}
+END_TEST
+
 /* ---- Votes ---- */
 
 /* c has failed, and its replica r asks for votes, first by epoch 4. */
@@ -184,6 +206,7 @@ int main(void)
     tcase_add_test(tests, header__with_greater_epochs_raises_ours_and_is_durable_before_the_answer);
     tcase_add_test(tests, collision__the_smaller_id_takes_a_new_epoch);
     tcase_add_test(tests, collision__the_greater_id_does_nothing);
+    tcase_add_test(tests, collision__is_not_resolved_by_a_master_that_no_majority_hears);
     tcase_add_test(tests, vote__is_durable_before_the_ack_leaves);
     tcase_add_test(tests, vote__is_given_once_per_epoch_also_after_a_restart);
     tcase_add_test(tests, vote__is_refused_when_epoch_is_old);
