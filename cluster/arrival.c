@@ -6,6 +6,8 @@
  *
  * (1) A slot is marked, durably, before its first key comes; the mark goes with the claim or becomes the mark of a drop in the
  *     same nodes.conf.
+ * (2) A replica may have the keys, and lead, before it has heard of its master's claim. So it makes the claim itself, openly (claim.h), of slots
+ *     that arrived and neither arrive nor are being dropped any more, or that came with the whole data, and that their owner does not claim.
  */
 #include "cluster/arrival.h"
 
@@ -35,6 +37,25 @@ static void claim_in_doubt(struct cluster *c, slot_t slot)
     slots_assign(c, slot, c->myself->master);
     if (c->owner[slot]->open_count == 0 || c->owner[slot]->claim_basis == basis)
         claim_open(c, slot, basis);
+}
+
+void arrival_found(struct cluster *c)
+{
+    struct node *master = c->myself->master;
+    unsigned count = 0;
+
+    check(master != NULL);
+    for (unsigned s = 0; s < SLOTS; s++) {
+        const struct node *owner = c->owner[s];
+
+        if (owner == NULL || owner == master || !slots_unclaimed(c, (slot_t)s) || bit_get(c->arriving, s) || bit_get(c->dropping, s) ||
+            c->inherit.migrating[s] != NULL || c->inherit.importing[s] != NULL || cluster_slot_keys(c, (slot_t)s) == 0)
+            continue;
+        claim_in_doubt(c, (slot_t)s);
+        count++;
+    }
+    if (count > 0)
+        action_log(c, LOG_NOTICE, "My master had the keys of %u slots that their owners have given up. Claiming them", count);
 }
 
 static void abandon(struct cluster *c, slot_t slot)

@@ -20,6 +20,12 @@ void arrival_forget_dropped(struct cluster *c);
 /* A master's start, and a promotion: nobody brings the rest of them, and interrupted drops of lost slots go on. */
 void arrival_abandon_all(struct cluster *c);
 
+/*
+ * A replica is about to take over from its master. What that had claimed and given notice of to no more than the stream is claimed too: slots of
+ * which there are keys, and that their owner has stopped claiming.
+ */
+void arrival_found(struct cluster *c);
+
 /* It is this node's now. The source's claims from before do not take it back, whatever their epoch: update.h, rule 3. */
 void arrival_claim(struct cluster *c, slot_t slot);
 

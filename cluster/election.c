@@ -13,13 +13,16 @@
  * (3) No vote for a candidate whose claim is older than what is known of its slots.
  * (4) A replica whose data is not whole never stands; one whose data is too old stands only if an operator asks.
  * (5) A vote names the masters that may have been replaced without knowing it; their votes do not count beside it (ballot.h).
- * (6) Faster than Redis where it is safe: a candidate that knows itself to be the best of its shard, because every other
+ * (6) What the master stopped claiming is another's, of whom the winner may not have heard. It claims that openly (claim.h), by basis 0: only
+ *     if nobody else has it.
+ * (7) Faster than Redis where it is safe: a candidate that knows itself to be the best of its shard, because every other
  *     reachable replica told it so after the master failed (as newer Valkey does), does not wait; and it asks again
  *     those who have not voted, so that a voter that hears of the failure after the request loses no round.
  */
 #include "cluster/election.h"
 
 #include "cluster/action.h"
+#include "cluster/arrival.h"
 #include "cluster/ballot.h"
 #include "cluster/claim.h"
 #include "cluster/epoch.h"
@@ -251,18 +254,25 @@ void election_take_over(struct cluster *c)
 {
     struct node *me = c->myself, *old = me->master;
     uint64_t basis;
+    bool goes_on; /* with an open claim of the master's */
 
     check(old != NULL && (c->repl_whole || (c->planted_bugs & CLUSTER_BUG_HALF_FULL_ELECTED) != 0));
     manual_reset(c);
+    arrival_found(c);
     role_promote(c);
-    basis = old->claim_basis;
+    goes_on = old->open_count > 0;
+    basis = goes_on ? old->claim_basis : 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        bool open = bit_get(c->claimed, slot);
+        bool open = bit_get(c->claimed, slot), given_up = slots_unclaimed(c, (slot_t)slot);
 
         if (c->owner[slot] != old)
             continue;
+        if (given_up && goes_on) { /* one claim at a time */
+            slots_unassign(c, (slot_t)slot);
+            continue;
+        }
         slots_assign(c, (slot_t)slot, me);
-        if (open)
+        if (open || given_up)
             claim_open(c, (slot_t)slot, basis);
     }
     c->pong_all = true;

@@ -167,6 +167,26 @@ START_TEST(dropping__a_promoted_replica_goes_on_with_what_its_master_began)
 }
 END_TEST
 
+/* Its master claimed the slot, of which this replica has heard nothing but the keys. */
+START_TEST(arrival__a_promoted_replica_claims_what_its_master_had_and_the_source_has_given_up)
+{
+    for (int given_up = 0; given_up < 2; given_up++) {
+        struct shard s;
+
+        scene_open_shard(&s);
+        s.l.keys[5001] = 7;
+        if (given_up)
+            scene_claims(s.b, 5002, 10000);
+        lab_say(&s.l, s.b, CODEC_PING);
+        scene_take_over(&s);
+        ck_assert_ptr_eq(s.l.core->owner[5001], given_up ? s.l.core->myself : lab_node(&s.l, s.b));
+        ck_assert_int_eq(cluster_slot_claimed(s.l.core, 5001), given_up);
+        ck_assert_ptr_null(lab_action(&s.l, CLUSTER_SLOT_LOST, 0));
+        lab_close(&s.l);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("all");
@@ -178,5 +198,6 @@ int main(void)
     tcase_add_test(tests, arrival__given_up_drops_what_came);
     tcase_add_test(tests, arrival__a_restart_drops_what_came);
     tcase_add_test(tests, dropping__a_promoted_replica_goes_on_with_what_its_master_began);
+    tcase_add_test(tests, arrival__a_promoted_replica_claims_what_its_master_had_and_the_source_has_given_up);
     return suite_run("arrival", tests);
 }
