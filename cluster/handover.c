@@ -69,11 +69,17 @@ enum handover_problem handover_may_arrive(const struct cluster *core, const stru
     return problem;
 }
 
+/* By a failover by command: whom this node has voted for leads here by that vote's epoch, which no claim may beat. */
+static bool is_being_replaced(const struct cluster *core)
+{
+    return ballot_epoch_of(core, core->myself) != core->myself->config_epoch;
+}
+
 bool handover_may_claim(const struct cluster *core, const struct handover *h)
 {
     if (!node_is_master(core->myself) || (!state_is_heard(core) && (core->planted_bugs & CLUSTER_BUG_CLAIM_CUT_OFF) == 0))
         return false;
-    if (core->myself->open_count > 0)
+    if (core->myself->open_count > 0 || is_being_replaced(core))
         return false;
     for (size_t i = 0; i < h->slot_count; i++)
         if ((!is(core->owner[h->slots[i]], h->source) && (core->planted_bugs & CLUSTER_BUG_CLAIM_OF_OTHERS) == 0) ||
@@ -94,7 +100,7 @@ bool handover_reserved(const struct cluster *core, uint64_t above)
 
 bool handover_may_finish(const struct cluster *core, const struct handover *h)
 {
-    return handover_owners(core, h).mine == h->slot_count && ballot_epoch_of(core, core->myself) == core->myself->config_epoch;
+    return handover_owners(core, h).mine == h->slot_count && !is_being_replaced(core);
 }
 
 bool handover_claimed(const struct cluster *core, const struct handover *h)

@@ -39,7 +39,8 @@ enum handover_problem handover_may_arrive(const struct cluster *core, const stru
 
 /*
  * May they be claimed now? Only while they are the source's and marked as arriving, and only by a master that a majority has heard lately:
- * the others' claim would win over writes that were taken here meanwhile.
+ * the others' claim would win over writes that were taken here meanwhile. Nor while a vote of this node's own may make another one the
+ * owner of what is here: a claim's epoch would win over it.
  */
 bool handover_may_claim(const struct cluster *core, const struct handover *h);
 

@@ -4,6 +4,7 @@
 #include "scene.h"
 
 #include "cluster/epoch.h"
+#include "cluster/handover.h"
 #include "tests/unit/suite.h"
 
 static const slot_t slots[] = {5001, 5002};
@@ -178,6 +179,54 @@ START_TEST(claim__a_message_from_before_it_frees_no_slot)
 }
 END_TEST
 
+/* Who has it by a smaller epoch than this node's is not known here yet. */
+START_TEST(claim__of_what_the_master_had_given_up_yields_to_anybody_who_has_it)
+{
+    struct shard s;
+
+    scene_open_shard(&s);
+    scene_claims(s.a, 1, 5000);
+    lab_say(&s.l, s.a, CODEC_PING);
+    ck_assert_ptr_eq(s.l.core->owner[0], lab_node(&s.l, s.a));
+    scene_take_over(&s);
+    ck_assert(cluster_slot_claimed(s.l.core, 0) && !cluster_slot_claimed(s.l.core, 1));
+    bit_set(s.c->slots, 0);
+    lab_say(&s.l, s.c, CODEC_PING);
+    ck_assert_uint_lt(s.c->config_epoch, s.l.core->myself->config_epoch);
+    ck_assert_ptr_eq(s.l.core->owner[0], lab_node(&s.l, s.c));
+    ck_assert_ptr_eq(s.l.core->owner[1], s.l.core->myself);
+    lab_close(&s.l);
+}
+END_TEST
+
+START_TEST(claim__is_not_made_by_who_has_voted_for_its_own_replica)
+{
+    const char *source;
+    struct town t;
+    struct peer me = {0};
+    struct handover job = {.slots = slots, .slot_count = 1};
+
+    scene_open_town(&t);
+    source = t.c->id;
+    memcpy(me.id, t.l.core->myself->id, sizeof me.id);
+    scene_claims(&me, 0, 5000);
+    me.config_epoch = t.l.core->myself->config_epoch;
+    t.r->master = &me;
+    lab_say(&t.l, t.r, CODEC_PING);
+    scene_slot(&t.l, CLUSTER_EVENT_ARRIVING, 5001);
+    job.source = source;
+    job.target = me.id;
+    lab_ticks_alive(&t.l, 2 * LAB_TIMEOUT_MS, (struct peer *[]){t.c, t.d, t.r, t.e}, 4);
+    ck_assert(handover_may_claim(t.l.core, &job));
+    t.r->mflags |= CODEC_MFLAG_FORCE_ACK;
+    t.r->current_epoch = t.l.core->current_epoch + 1;
+    lab_say(&t.l, t.r, CODEC_AUTH_REQUEST);
+    ck_assert_ptr_nonnull(lab_sent(&t.l, CODEC_AUTH_ACK, 0));
+    ck_assert(!handover_may_claim(t.l.core, &job));
+    lab_close(&t.l);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("all");
@@ -190,5 +239,7 @@ int main(void)
     tcase_add_test(tests, claim__is_refused_by_who_voted_for_a_replica_of_the_source);
     tcase_add_test(tests, claim__its_epoch_is_below_what_a_majority_has_seen);
     tcase_add_test(tests, claim__a_message_from_before_it_frees_no_slot);
+    tcase_add_test(tests, claim__of_what_the_master_had_given_up_yields_to_anybody_who_has_it);
+    tcase_add_test(tests, claim__is_not_made_by_who_has_voted_for_its_own_replica);
     return suite_run("claim", tests);
 }
