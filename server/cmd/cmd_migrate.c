@@ -444,6 +444,6 @@ static enum err migrate(struct call *c)
 }
 
 static const struct command_binding rows[] = {
-    {"migrate", migrate, COMMAND_NO_TXN | COMMAND_SLOW},
+    {"migrate", migrate, COMMAND_NO_TXN | COMMAND_SLOW | COMMAND_LONG},
 };
 const struct command_table cmd_migrate_table = COMMAND_TABLE(rows);

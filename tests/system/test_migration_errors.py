@@ -215,7 +215,7 @@ class Mover(threading.Thread):
 def _():
     if subject_is_redis():
         skip("a Redis stands still meanwhile")
-    with Cluster(3) as c:
+    with Cluster(3, reader_threads="2") as c:               # one of them for what takes long
         owner = c.owner(SLOT)
         with owner.connect() as x:
             x.must("MSET", "{foo}1", "1", "{foo}2", "2")
@@ -234,6 +234,7 @@ def _():
                 for i in range(50):
                     x.must("SET", "{foo}other", i)
                     equal(x.must("STRLEN", keys[0]), 20 << 20 if "large" in keys[0] else 5)
+                    true(b"cluster_state:ok" in x.must("CLUSTER", "INFO") and len(x.must("KEYS", "*")) > 2, "long commands too")
                 true(mover.is_alive(), "it waits")
                 while "large" not in keys[0] and (got.count(b"RESTORE") < len(keys) or not got.endswith(b"\r\n")):
                     got += link.recv(65536)
