@@ -50,7 +50,8 @@ def digest(node):
 
 @test("rows that land are in the store, the log and the replicas: kill -9 of the target in the middle, and behind it")
 def _():
-    with Cluster(6, replicas=1, enable_debug_command="yes", slot_migration_max_mb_per_sec="5") as c:
+    # The target is to come back before its replica may take over, on a slow machine too.
+    with Cluster(6, replicas=1, enable_debug_command="yes", slot_migration_max_mb_per_sec="5", cluster_node_timeout="20000") as c:
         replicas_ready(c, 3)
         a, b = c.nodes[:2]
         with a.connect() as x:
