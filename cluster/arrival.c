@@ -6,8 +6,9 @@
  *
  * (1) A slot is marked, durably, before its first key comes; the mark goes with the claim or becomes the mark of a drop in the
  *     same nodes.conf.
- * (2) A replica may have the keys, and lead, before it has heard of its master's claim. So it makes the claim itself, openly (claim.h), of slots
- *     that arrived and neither arrive nor are being dropped any more, or that came with the whole data, and that their owner does not claim.
+ * (2) A replica may have the keys, and lead, before it has heard of its master's claim. So it makes the claim itself, openly
+ *     (claim.h), of slots that arrived and neither arrive nor are being dropped any more, or that came with the whole data
+ *     and that their owner does not claim.
  */
 #include "cluster/arrival.h"
 

@@ -21,8 +21,8 @@ void arrival_forget_dropped(struct cluster *c);
 void arrival_abandon_all(struct cluster *c);
 
 /*
- * A replica is about to take over from its master. What that had claimed and given notice of to no more than the stream is claimed too: slots of
- * which there are keys, and that their owner has stopped claiming.
+ * A replica is about to take over from its master. What that had claimed, and the replica has heard of by nothing but the keys,
+ * is claimed too: slots of which there are keys, and that their owner has stopped claiming.
  */
 void arrival_found(struct cluster *c);
 

@@ -13,8 +13,8 @@
  * (3) No vote for a candidate whose claim is older than what is known of its slots.
  * (4) A replica whose data is not whole never stands; one whose data is too old stands only if an operator asks.
  * (5) A vote names the masters that may have been replaced without knowing it; their votes do not count beside it (ballot.h).
- * (6) What the master stopped claiming is another's, of whom the winner may not have heard. It claims that openly (claim.h), by basis 0: only
- *     if nobody else has it.
+ * (6) What the master stopped claiming is another's, of whom the winner may not have heard. It claims that openly (claim.h), by
+ *     basis 0: only if nobody else has it.
  * (7) Faster than Redis where it is safe: a candidate that knows itself to be the best of its shard, because every other
  *     reachable replica told it so after the master failed (as newer Valkey does), does not wait; and it asks again
  *     those who have not voted, so that a voter that hears of the failure after the request loses no round.

@@ -26,8 +26,8 @@ void update_correct_sender(struct cluster *c, struct node *sender, const struct 
                            const struct open_claim *open, const uint8_t *slots);
 
 /*
- * Node n turns out to be of this node's shard. If it is a master, and this one has no slots but keys of n's: n took over here while it was not known
- * to be a replica of this node's, so the keys are copies of its (update.c, rule 4), and this node follows it.
+ * Node n turns out to be of this node's shard. If it is a master, and this one has no slots but keys of n's: n took over here
+ * while it was not known to be a replica of this node's, so the keys are copies of its (update.c, rule 4), and this node follows it.
  */
 void update_joined_shard(struct cluster *c, struct node *n);
 
