@@ -1,11 +1,11 @@
 /*
- * world.c - the simulated world: an event heap, links, and drivers without sockets.
+ * world.c - the simulated world: drivers without sockets, which obey the cores and crash.
  *
  * (1) A link delivers in order, unless the network's options reorder; it ends for both sides, but not at once.
  * (2) A message obeyed by a driver leaves even if its node crashes right afterwards.
  * (3) A crash keeps what was persisted with sync, and perhaps what was persisted without.
  */
-#include "world.h"
+#include "world_priv.h"
 
 #include "base/check.h"
 
@@ -13,257 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { START_S = 1700000000, HOLD_STEP_MS = 50, BUS_PORT = 17000, CLIENT_PORT = 7000 };
-
-/* A link between two nodes. Side 0 connected, side 1 accepted. */
-struct conn {
-    struct {
-        unsigned node, life;
-        link_t link;
-        bool open;
-        msec_t last_arrival; /* of a message to this side */
-    } side[2];
-    unsigned events; /* on the heap that point here */
-    struct conn *next_all;
-};
-
-enum event_type {
-    EVENT_TICK,
-    EVENT_SECOND,
-    EVENT_ARRIVE,
-    EVENT_UP,
-    EVENT_FAILED,
-    EVENT_DOWN,
-    EVENT_MESSAGE,
-    EVENT_RESTART,
-};
-
-struct event {
-    msec_t time;
-    uint64_t order;
-    enum event_type type;
-    unsigned node, life;
-    struct conn *conn;
-    int side; /* the receiving one */
-    uint8_t *bytes;
-    size_t size;
-};
-
-struct world {
-    struct world_options options;
-    struct world_observer observer;
-    struct rng rng;
-    struct network network;
-    msec_t now;
-    uint64_t order, steps;
-    struct event *heap;
-    size_t heap_count, heap_capacity;
-    struct sim_node nodes[SIM_NODES_MAX];
-    bool calm;
-};
-
-/* ---- The heap ---- */
-
-static bool earlier(const struct event *a, const struct event *b)
-{
-    return a->time != b->time ? a->time < b->time : a->order < b->order;
-}
-
-static void push(struct world *w, struct event e)
-{
-    size_t i;
-
-    if (w->heap_count == w->heap_capacity) {
-        w->heap_capacity = w->heap_capacity == 0 ? 256 : w->heap_capacity * 2;
-        w->heap = realloc(w->heap, w->heap_capacity * sizeof *w->heap);
-        check(w->heap != NULL);
-    }
-    e.order = ++w->order;
-    if (e.conn != NULL)
-        e.conn->events++;
-    for (i = w->heap_count++; i > 0 && earlier(&e, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        w->heap[i] = w->heap[(i - 1) / 2];
-    w->heap[i] = e;
-}
-
-static struct event pop(struct world *w)
-{
-    struct event top = w->heap[0], last = w->heap[--w->heap_count];
-    size_t i = 0;
-
-    for (;;) {
-        size_t child = 2 * i + 1;
-
-        if (child >= w->heap_count)
-            break;
-        if (child + 1 < w->heap_count && earlier(&w->heap[child + 1], &w->heap[child]))
-            child++;
-        if (!earlier(&w->heap[child], &last))
-            break;
-        w->heap[i] = w->heap[child];
-        i = child;
-    }
-    if (w->heap_count > 0)
-        w->heap[i] = last;
-    return top;
-}
-
-/* ---- Links ---- */
-
-static void conn_release(struct conn *conn)
-{
-    if (conn->events == 0 && !conn->side[0].open && !conn->side[1].open)
-        free(conn);
-}
-
-static void end_add(struct sim_node *n, link_t link, struct conn *conn)
-{
-    if (n->end_count == n->end_capacity) {
-        n->end_capacity = n->end_capacity == 0 ? 16 : n->end_capacity * 2;
-        n->ends = realloc(n->ends, n->end_capacity * sizeof *n->ends);
-        check(n->ends != NULL);
-    }
-    n->ends[n->end_count++] = (struct world_end){link, conn};
-}
-
-static struct conn *end_find(const struct sim_node *n, link_t link, int *side)
-{
-    for (size_t i = 0; i < n->end_count; i++) {
-        if (n->ends[i].link != link)
-            continue;
-        *side = (link & CLUSTER_LINK_INBOUND) != 0;
-        return n->ends[i].conn;
-    }
-    return NULL;
-}
-
-static void end_remove(struct sim_node *n, link_t link)
-{
-    for (size_t i = 0; i < n->end_count; i++) {
-        if (n->ends[i].link == link) {
-            n->ends[i] = n->ends[--n->end_count];
-            return;
-        }
-    }
-}
-
-/* When something sent now by `from` reaches `to`; -1: never. */
-static msec_t arrival(struct world *w, unsigned from, unsigned to)
-{
-    msec_t at = w->now + network_delay(&w->network);
-
-    if (!network_cut(&w->network, from, to))
-        return at;
-    /* Held back as TCP would: tried again until the cut is over, see deliver. */
-    return w->network.options.partition_holds ? at : -1;
-}
-
-static void schedule(struct world *w, enum event_type type, struct conn *conn, int side, msec_t at)
-{
-    push(w, (struct event){.time = at, .type = type, .conn = conn, .side = side});
-}
-
-/* One side is gone (closed or crashed): the other hears of it, sometime or never. */
-static void conn_end(struct world *w, struct conn *conn, int side, bool silent)
-{
-    int other = 1 - side;
-    msec_t at;
-
-    conn->side[side].open = false;
-    if (silent || !conn->side[other].open) {
-        conn_release(conn);
-        return;
-    }
-    at = arrival(w, conn->side[side].node, conn->side[other].node);
-    if (at >= 0)
-        schedule(w, EVENT_DOWN, conn, other, at > conn->side[other].last_arrival ? at : conn->side[other].last_arrival);
-}
-
-static void do_connect(struct world *w, struct sim_node *n, const struct cluster_action *a)
-{
-    unsigned high, low, target;
-    struct conn *conn = calloc(1, sizeof *conn);
-    msec_t at;
-
-    check(conn != NULL && sscanf(a->text, "10.0.%u.%u", &high, &low) == 2);
-    target = high * 250 + low - 1;
-    check(target < w->options.nodes && a->port == BUS_PORT);
-    conn->side[0].node = n->index;
-    conn->side[0].life = n->life;
-    conn->side[0].link = a->link;
-    conn->side[0].open = true;
-    conn->side[1].node = target;
-    end_add(n, a->link, conn);
-    at = arrival(w, n->index, target);
-    if (at < 0)
-        return; /* a SYN into the void: the core gives up by itself */
-    if (network_chance(&w->network, w->network.options.refuse_per_mille))
-        schedule(w, EVENT_FAILED, conn, 0, at);
-    else
-        schedule(w, EVENT_ARRIVE, conn, 1, at);
-}
-
-static void transmit(struct world *w, struct sim_node *n, link_t link, struct slice bytes)
-{
-    int side = 0, other;
-    struct conn *conn = end_find(n, link, &side);
-    struct event e = {.type = EVENT_MESSAGE, .conn = conn};
-
-    check(conn != NULL);
-    other = 1 - side;
-    e.time = arrival(w, n->index, conn->side[other].node);
-    if (e.time < 0 || !conn->side[other].open || network_chance(&w->network, w->network.options.loss_per_mille))
-        return;
-    if (!network_chance(&w->network, w->network.options.reorder_per_mille)) {
-        if (e.time < conn->side[other].last_arrival)
-            e.time = conn->side[other].last_arrival;
-        conn->side[other].last_arrival = e.time;
-    }
-    if (network_chance(&w->network, w->network.options.break_per_mille)) {
-        schedule(w, EVENT_DOWN, conn, other, e.time);
-        schedule(w, EVENT_DOWN, conn, side, e.time + network_delay(&w->network));
-        return;
-    }
-    e.side = other;
-    e.size = bytes.size;
-    e.bytes = malloc(e.size);
-    check(e.bytes != NULL);
-    memcpy(e.bytes, bytes.data, e.size);
-    push(w, e);
-}
-
-static void do_send(struct world *w, struct sim_node *n, const struct cluster_action *a)
-{
-    int side = 0;
-    const struct conn *conn = end_find(n, a->link, &side);
-
-    check(conn != NULL);
-    if (w->observer.sent != NULL)
-        w->observer.sent(w->observer.context, n, conn->side[1 - side].node, a->bytes);
-    if (a->bytes.data[13] == 0) { /* PING */
-        memcpy(n->last_header, a->bytes.data, sizeof n->last_header);
-        n->has_header = true;
-    }
-    transmit(w, n, a->link, a->bytes);
-}
-
-static void do_close(struct world *w, struct sim_node *n, const struct cluster_action *a)
-{
-    int side = 0;
-    struct conn *conn = end_find(n, a->link, &side);
-
-    if (conn == NULL)
-        return;
-    end_remove(n, a->link);
-    conn_end(w, conn, side, false);
-}
+enum { START_S = 1700000000, HOLD_STEP_MS = 50 };
 
 /* ---- Nodes ---- */
 
 void world_address(unsigned node, char ip[CLUSTER_IP_SIZE], unsigned *port)
 {
     snprintf(ip, CLUSTER_IP_SIZE, "10.0.%u.%u", node / 250, node % 250 + 1);
-    *port = CLIENT_PORT;
+    *port = WORLD_CLIENT_PORT;
 }
 
 static msec_t local_now(const struct world *w, const struct sim_node *n)
@@ -300,14 +57,14 @@ void world_crash_for(struct world *w, unsigned node, msec_t down_ms)
     }
     n->has_unsynced = false;
     for (size_t i = 0; i < n->end_count; i++)
-        conn_end(w, n->ends[i].conn, (n->ends[i].link & CLUSTER_LINK_INBOUND) != 0, silent);
+        links_end(w, n->ends[i].conn, (n->ends[i].link & CLUSTER_LINK_INBOUND) != 0, silent);
     n->end_count = 0;
     n->life++;
     cluster_free(n->core);
     n->core = NULL;
     if (w->observer.crashed != NULL)
         w->observer.crashed(w->observer.context, n);
-    push(w, (struct event){.time = w->now + down_ms, .type = EVENT_RESTART, .node = node,
+    heap_push(w, (struct event){.time = w->now + down_ms, .type = EVENT_RESTART, .node = node,
                            .life = n->life});
 }
 
@@ -324,13 +81,13 @@ static bool obey(struct world *w, struct sim_node *n, const struct cluster_actio
         w->observer.obeyed(w->observer.context, n, a);
     switch (a->type) {
     case CLUSTER_CONNECT:
-        do_connect(w, n, a);
+        links_connect(w, n, a);
         break;
     case CLUSTER_CLOSE:
-        do_close(w, n, a);
+        links_close(w, n, a);
         break;
     case CLUSTER_SEND:
-        do_send(w, n, a);
+        links_send(w, n, a);
         break;
     case CLUSTER_PERSIST:
         do_persist(n, a);
@@ -413,7 +170,7 @@ static void start(struct world *w, struct sim_node *n)
         w->observer.restarted(w->observer.context, n);
     if (w->options.verbose)
         printf("%8lld node %u starts\n", (long long)w->now, n->index);
-    push(w, (struct event){.time = w->now + 1 + (msec_t)rng_below(&w->rng, CLUSTER_TICK_MS), .type = EVENT_TICK,
+    heap_push(w, (struct event){.time = w->now + 1 + (msec_t)rng_below(&w->rng, CLUSTER_TICK_MS), .type = EVENT_TICK,
                            .node = n->index, .life = n->life});
     step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_START}, NULL);
 }
@@ -441,7 +198,7 @@ struct world *world_new(const struct world_options *options, const struct world_
             n->clock_drift_ppm = (int64_t)rng_below(&w->rng, 2 * options->clock_drift_max_ppm + 1) -
                                  (int64_t)options->clock_drift_max_ppm;
     }
-    push(w, (struct event){.time = 1000, .type = EVENT_SECOND});
+    heap_push(w, (struct event){.time = 1000, .type = EVENT_SECOND});
     for (unsigned i = 0; i < options->nodes; i++)
         start(w, &w->nodes[i]);
     return w;
@@ -458,7 +215,7 @@ void world_free(struct world *w)
             struct conn *conn = n->ends[j].conn;
 
             conn->side[(n->ends[j].link & CLUSTER_LINK_INBOUND) != 0].open = false;
-            conn_release(conn);
+            links_release(conn);
         }
         cluster_free(n->core);
         free(n->ends);
@@ -466,12 +223,12 @@ void world_free(struct world *w)
         buf_free(&n->unsynced);
     }
     while (w->heap_count > 0) {
-        struct event e = pop(w);
+        struct event e = heap_pop(w);
 
         free(e.bytes);
         if (e.conn != NULL) {
             e.conn->events--;
-            conn_release(e.conn);
+            links_release(e.conn);
         }
     }
     free(w->heap);
@@ -530,15 +287,15 @@ static void on_arrive(struct world *w, struct event *e)
         return;
     if (n->core == NULL) {
         if (rng_below(&w->rng, 2) != 0) /* refused; else the host is down and nothing answers */
-            schedule(w, EVENT_FAILED, conn, 0, w->now + network_delay(&w->network));
+            links_schedule(w, EVENT_FAILED, conn, 0, w->now + network_delay(&w->network));
         return;
     }
     link = CLUSTER_LINK_INBOUND | ++n->next_inbound;
     conn->side[1].life = n->life;
     conn->side[1].link = link;
     conn->side[1].open = true;
-    end_add(n, link, conn);
-    schedule(w, EVENT_UP, conn, 0, w->now + network_delay(&w->network));
+    links_add(n, link, conn);
+    links_schedule(w, EVENT_UP, conn, 0, w->now + network_delay(&w->network));
     world_address(n->index, local_ip, &port);
     world_address(conn->side[0].node, peer_ip, &port);
     step(w, n, &(struct cluster_event){.type = CLUSTER_EVENT_LINK_ACCEPTED, .link = link, .local_ip = local_ip,
@@ -553,7 +310,7 @@ static void on_down(struct world *w, struct event *e, enum cluster_event_type ty
 
     if (n == NULL)
         return;
-    end_remove(n, link);
+    links_remove(n, link);
     conn->side[e->side].open = false;
     step(w, n, &(struct cluster_event){.type = type, .link = link}, NULL);
 }
@@ -576,7 +333,7 @@ static void on_tick(struct world *w, const struct event *e)
 
     if (n->core == NULL || n->life != e->life)
         return;
-    push(w, (struct event){.time = w->now + CLUSTER_TICK_MS, .type = EVENT_TICK, .node = e->node, .life = e->life});
+    heap_push(w, (struct event){.time = w->now + CLUSTER_TICK_MS, .type = EVENT_TICK, .node = e->node, .life = e->life});
     if (w->observer.ticking != NULL)
         w->observer.ticking(w->observer.context, n);
     if (n->core == NULL)
@@ -594,7 +351,7 @@ static bool hold(struct world *w, struct event *e)
     e->time = (w->now / HOLD_STEP_MS + 1) * HOLD_STEP_MS; /* the same for all that are held, so that order is kept */
     if (e->conn->side[e->side].last_arrival < e->time)
         e->conn->side[e->side].last_arrival = e->time;
-    push(w, *e);
+    heap_push(w, *e);
     return true;
 }
 
@@ -608,7 +365,7 @@ static void handle(struct world *w, struct event *e)
         break;
     case EVENT_SECOND:
         network_second(&w->network, w->now);
-        push(w, (struct event){.time = w->now + 1000, .type = EVENT_SECOND});
+        heap_push(w, (struct event){.time = w->now + 1000, .type = EVENT_SECOND});
         break;
     case EVENT_ARRIVE:
         on_arrive(w, e);
@@ -643,7 +400,7 @@ bool world_event(struct world *w, unsigned node, const struct cluster_event *eve
 void world_run_until(struct world *w, msec_t time)
 {
     while (w->heap_count > 0 && w->heap[0].time <= time) {
-        struct event e = pop(w);
+        struct event e = heap_pop(w);
 
         check(e.time >= w->now);
         w->now = e.time;
@@ -655,7 +412,7 @@ void world_run_until(struct world *w, msec_t time)
         free(e.bytes);
         if (e.conn != NULL) {
             e.conn->events--;
-            conn_release(e.conn);
+            links_release(e.conn);
         }
     }
     w->now = time;
@@ -718,5 +475,5 @@ void world_ask_for_votes(struct world *w, unsigned node)
     request[2253] = 2;                        /* FORCEACK */
     for (size_t i = 0; i < n->end_count; i++)
         if ((n->ends[i].link & CLUSTER_LINK_INBOUND) == 0)
-            transmit(w, n, n->ends[i].link, slice_of(request, sizeof request));
+            links_transmit(w, n, n->ends[i].link, slice_of(request, sizeof request));
 }
