@@ -85,7 +85,7 @@ static bool slot_set(const uint8_t *slots, unsigned s)
 
 START_TEST(codec__reads_the_captured_ping_of_a_redis_7_0_replica)
 {
-    uint8_t bytes[PING_SIZE];
+    uint8_t bytes[PING_SIZE] = {0};
     struct slice m = slice_of(bytes, PING_SIZE);
     struct codec_header h;
     struct codec_gossip g;
@@ -120,7 +120,7 @@ END_TEST
 
 START_TEST(codec__reads_the_captured_meet_of_redis_7_2_with_its_extensions)
 {
-    uint8_t bytes[MEET_SIZE];
+    uint8_t bytes[MEET_SIZE] = {0};
     struct slice m = slice_of(bytes, MEET_SIZE);
     struct codec_header h;
     struct codec_extensions ext;
@@ -147,7 +147,7 @@ END_TEST
 
 START_TEST(codec__writes_the_captured_ping_back_byte_for_byte)
 {
-    uint8_t bytes[PING_SIZE];
+    uint8_t bytes[PING_SIZE] = {0};
     struct slice m = slice_of(bytes, PING_SIZE);
     struct codec_header h;
     struct codec_gossip g;
@@ -171,7 +171,7 @@ END_TEST
 
 START_TEST(codec__writes_the_captured_meet_back_byte_for_byte)
 {
-    uint8_t bytes[MEET_SIZE];
+    uint8_t bytes[MEET_SIZE] = {0};
     struct codec_header h;
     struct buf b = {0};
 
@@ -275,7 +275,7 @@ END_TEST
 
 START_TEST(codec__skips_extensions_of_later_versions)
 {
-    uint8_t bytes[MEET_SIZE];
+    uint8_t bytes[MEET_SIZE] = {0};
     struct codec_extensions ext;
 
     captured_meet(bytes);
@@ -314,7 +314,7 @@ END_TEST
 START_TEST(codec__refuses_extensions_that_do_not_fit)
 {
     static const uint8_t sizes[] = {0, 4, 9, 0x28, 0xff};
-    uint8_t bytes[MEET_SIZE];
+    uint8_t bytes[MEET_SIZE] = {0};
 
     for (size_t i = 0; i < sizeof sizes; i++) {
         captured_meet(bytes);
@@ -326,7 +326,7 @@ END_TEST
 
 START_TEST(codec__unknown_type_is_well_formed_but_not_found)
 {
-    uint8_t bytes[PING_SIZE];
+    uint8_t bytes[PING_SIZE] = {0};
 
     captured_ping(bytes);
     bytes[13] = 11;
@@ -336,7 +336,7 @@ END_TEST
 
 START_TEST(codec__names_with_separators_of_nodes_conf_read_as_empty)
 {
-    uint8_t bytes[MEET_SIZE];
+    uint8_t bytes[MEET_SIZE] = {0};
     struct codec_extensions ext;
 
     captured_meet(bytes);
