@@ -166,10 +166,11 @@ static bool keeps_keys(const struct cluster *c)
 void update_joined_shard(struct cluster *c, struct node *n)
 {
     if (!c->replication || !node_is_master(c->myself) || c->myself->slot_count > 0 || !node_is_master(n) ||
-        !node_same_shard(n, c->myself) || c->importing_count == 0 || c->migrating_count > 0)
+        !node_same_shard(n, c->myself) || c->importing_count + c->migrating_count == 0)
         return;
     for (unsigned s = 0; s < SLOTS; s++)
-        if (c->importing[s] != NULL && (c->importing[s] != n || c->owner[s] != n))
+        if ((c->importing[s] != NULL && c->importing[s] != n) ||
+            ((c->importing[s] != NULL || c->migrating[s] != NULL) && c->owner[s] != n))
             return;
     action_log(c, LOG_NOTICE, "%.40s has taken over from me. Reconfiguring myself as its replica", n->id);
     role_follow(c, n);

@@ -222,6 +222,38 @@ START_TEST(update_rule__keys_are_copies_if_the_claimant_turns_out_to_be_of_this_
 }
 END_TEST
 
+/* It was killed amid moves; its replica has their marks, and goes on. */
+START_TEST(update_rule__a_source_that_comes_back_follows_its_heir_whatever_it_was_moving)
+{
+    for (int moved_on = 0; moved_on < 2; moved_on++) {
+        struct town t;
+        char shard[CLUSTER_ID_SIZE + 1], words[64];
+
+        scene_open_town(&t);
+        t.l.keys[100] = t.l.keys[101] = 7;
+        memcpy(shard, t.l.core->myself->shard_id, sizeof shard);
+        for (slot_t s = 100; s < 102; s++) {
+            snprintf(words, sizeof words, "%u MIGRATING %.40s", s, lab_node(&t.l, t.d)->id);
+            ck_assert_int_eq(lab_command(&t.l, CLUSTER_CMD_SETSLOT, words).type, CLUSTER_REPLY_OK);
+        }
+        scene_claims(t.e, 0, 5000);
+        t.e->master = NULL;
+        t.e->config_epoch = t.e->current_epoch = 9;
+        lab_say_update(&t.l, t.d, t.e);
+        ck_assert(node_is_master(t.l.core->myself));
+        if (moved_on) { /* one is elsewhere already: whether all of its keys are is not known here */
+            t.d->slots[101 / 8] |= 1 << (101 % 8);
+            t.d->config_epoch = t.d->current_epoch = 10;
+            lab_say(&t.l, t.d, CODEC_PING);
+        }
+        scene_say_shard(&t.l, t.e, shard);
+        ck_assert(node_is_master(t.l.core->myself) == moved_on);
+        ck_assert((t.l.core->migrating[100] != NULL) == moved_on);
+        lab_close(&t.l);
+    }
+}
+END_TEST
+
 START_TEST(update_rule__who_joins_the_shard_is_followed_only_if_it_took_all)
 {
     struct town t;
@@ -311,6 +343,7 @@ int main(void)
     tcase_add_test(tests, update_rule__keys_of_a_lost_slot_that_the_claimant_does_not_have_stay_and_open_it);
     tcase_add_test(tests, update_rule__keys_of_a_slot_that_was_being_moved_stay_with_the_mark);
     tcase_add_test(tests, update_rule__keys_are_copies_if_the_claimant_turns_out_to_be_of_this_shard);
+    tcase_add_test(tests, update_rule__a_source_that_comes_back_follows_its_heir_whatever_it_was_moving);
     tcase_add_test(tests, update_rule__who_joins_the_shard_is_followed_only_if_it_took_all);
     tcase_add_test(tests, update_rule__a_slot_being_imported_changes_only_by_command);
     tcase_add_test(tests, update_message__counts_only_with_a_newer_epoch);
