@@ -51,7 +51,7 @@ bool call_was_blocked(const struct call *c)
 /* ---- Running ---- */
 
 /* A pool thread looks for a moment whether the key is free again: then the request need not go back to its worker. */
-enum { BUSY_WAIT_MS = 5 };
+enum { BUSY_WAIT_MS = 5, ARRIVING_LARGE = 4 << 10 };
 
 bool execute_meets_busy(struct executor *x, const struct session *s, unsigned db, uint64_t *generation)
 {
@@ -269,6 +269,12 @@ static void settle(struct session *s, const struct command *command, struct buf 
     execute_settle(s, out, mark);
 }
 
+/* A piece of a large value that another node sends: its whole stream of them is not for a thread that serves clients. */
+static bool is_piece(const struct session *s, struct slice raw)
+{
+    return __builtin_expect(s->arrival != NULL, 0) && raw.size >= ARRIVING_LARGE;
+}
+
 void execute_plan(struct executor *x, const struct slice *argv, size_t argc, struct plan *out)
 {
     const struct command *command = registry_resolve(x->node->registry, argv, argc, NULL);
@@ -342,7 +348,7 @@ enum executed execute(struct executor *x, struct session *s, const struct slice 
     }
     if ((command->how & COMMAND_NO_TXN) != 0)
         result = run_without_txn(x, s, command, argv, argc, raw, out);
-    else if ((command->how & COMMAND_SLOW) != 0 && !x->may_wait)
+    else if (!x->may_wait && ((command->how & COMMAND_SLOW) != 0 || is_piece(s, raw)))
         result = EXECUTE_AWAY;
     else
         result = run_with_txn(x, s, plan, argv, argc, raw, out);
