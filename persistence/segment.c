@@ -277,16 +277,36 @@ enum err segment_peek(struct segment *s, uint64_t offset, uint64_t size, struct 
     return OK;
 }
 
+/* Nothing but zeros from here to the end of the file? */
+static enum err is_room(struct segment *s, uint64_t offset, bool *room)
+{
+    struct slice bytes;
+
+    for (*room = true; *room; offset += bytes.size) {
+        TRY(segment_peek(s, offset, 1, &bytes));
+        if (bytes.size == 0)
+            return OK;
+        *room = bytes.data[0] == 0 && memcmp(bytes.data, bytes.data + 1, bytes.size - 1) == 0;
+    }
+    return OK;
+}
+
 enum err segment_frame(struct segment *s, uint64_t offset, lsn_t position, struct frame *out)
 {
     struct slice bytes;
     struct frame f;
     uint64_t size;
+    bool room;
+    enum err e;
 
     TRY(segment_peek(s, offset, FRAME_HEADER_BYTES, &bytes));
     if (bytes.size == 0)
         return ERR_NOT_FOUND;
-    TRY(frame_measure(bytes, &size));
+    e = frame_measure(bytes, &size);
+    if (e != OK) {
+        TRY(is_room(s, offset, &room));
+        return room ? ERR_NOT_FOUND : e;
+    }
     if (bytes.size < size)
         TRY(segment_peek(s, offset, size, &bytes));
     TRY(frame_decode(bytes, &f));

@@ -16,7 +16,8 @@
  *               40     8  time it was begun, unix ms                 56     8  sum: XXH3 of the raw file
  *               48        frames, one behind the other               64        the raw file as one zstd frame
  *
- * Frames in a segment are contiguous: each begins at the position where the one before ended, the first at `first`.
+ * Frames in a segment are contiguous: each begins at the position where the one before ended, the first at `first`. Zeros from behind
+ * a frame to the end of a raw file are no part of the log: room for what comes (wal_room.c).
  */
 #ifndef CAIRN_PERSISTENCE_SEGMENT_H
 #define CAIRN_PERSISTENCE_SEGMENT_H
@@ -93,7 +94,7 @@ enum err segment_peek(struct segment *s, uint64_t offset, uint64_t size, struct 
 
 /*
  * The frame at `offset` of the raw file, which must begin at `position`. Borrowed until the next call.
- * ERR_NOT_FOUND: the file ends exactly here. ERR_AGAIN: it ends inside the frame. ERR_CORRUPT: no such frame.
+ * ERR_NOT_FOUND: the file ends exactly here, or has nothing but zeros from here on. ERR_AGAIN: it ends inside the frame. ERR_CORRUPT: no such frame.
  */
 enum err segment_frame(struct segment *s, uint64_t offset, lsn_t position, struct frame *out) WARN_UNUSED;
 

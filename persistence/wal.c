@@ -214,6 +214,16 @@ struct wal_segment *wal_segment_add(struct wal *wal, const struct wal_segment *s
     return &wal->segments[wal->segments_count++];
 }
 
+struct wal_segment wal_current_segment(struct wal *wal)
+{
+    struct wal_segment current;
+
+    pthread_mutex_lock(&wal->files_lock);
+    current = wal->segments[wal->segments_count - 1];
+    pthread_mutex_unlock(&wal->files_lock);
+    return current;
+}
+
 enum err wal_segment_begin(struct wal *wal, lsn_t first, uint64_t history, uint16_t db)
 {
     struct wal_segment segment = {
@@ -223,6 +233,7 @@ enum err wal_segment_begin(struct wal *wal, lsn_t first, uint64_t history, uint1
     uint8_t bytes[SEGMENT_HEADER_BYTES];
     enum err e;
 
+    TRY(wal_room_cut(wal));
     pthread_mutex_lock(&wal->files_lock);
     segment_name(name, wal->history.generation, first);
     pthread_mutex_unlock(&wal->files_lock);
@@ -244,16 +255,6 @@ enum err wal_segment_begin(struct wal *wal, lsn_t first, uint64_t history, uint1
     return OK;
 }
 
-static struct wal_segment current_segment(struct wal *wal)
-{
-    struct wal_segment current;
-
-    pthread_mutex_lock(&wal->files_lock);
-    current = wal->segments[wal->segments_count - 1];
-    pthread_mutex_unlock(&wal->files_lock);
-    return current;
-}
-
 static void space_use(struct wal *wal, uint64_t bytes)
 {
     if (atomic_fetch_sub(&wal->space_left, (int64_t)bytes) < (int64_t)bytes)
@@ -263,11 +264,11 @@ static void space_use(struct wal *wal, uint64_t bytes)
 /* Puts wal->writing, which ends at `end`, behind the current segment, or into a new one if that is full. */
 static enum err segment_put(struct wal *wal, lsn_t end)
 {
-    struct wal_segment current = current_segment(wal), *last;
+    struct wal_segment current = wal_current_segment(wal), *last;
 
     if (current.bytes >= wal->options.segment_bytes && current.end > current.first) {
         TRY(wal_segment_begin(wal, current.end, wal->written_history, wal->written_db));
-        current = current_segment(wal);
+        current = wal_current_segment(wal);
     }
     TRY(wal_queue_write(&wal->writing, wal->vfs, current.handle, current.bytes));
     pthread_mutex_lock(&wal->files_lock);
@@ -493,6 +494,11 @@ static enum err journal_sync(void *context, lsn_t lsn)
     return wal_sync_to(context, lsn);
 }
 
+static void journal_room(void *context, uint64_t bytes)
+{
+    wal_room(context, bytes);
+}
+
 static void journal_trim(void *context, lsn_t floor)
 {
     wal_trim(context, floor);
@@ -500,5 +506,5 @@ static void journal_trim(void *context, lsn_t floor)
 
 struct journal wal_journal(struct wal *wal)
 {
-    return (struct journal){wal, journal_append, journal_tail, journal_sync, journal_trim};
+    return (struct journal){wal, journal_append, journal_tail, journal_sync, journal_trim, journal_room};
 }

@@ -225,6 +225,15 @@ static enum err cut(struct scan *s, const struct segment_behind *behind, struct 
 
 /* ---- Taking over ---- */
 
+/* Zeros behind the last frame (wal_room.c). */
+static enum err cut_room(struct vfs *vfs, int handle, uint64_t end)
+{
+    uint64_t size;
+
+    TRY(vfs->size(vfs->context, handle, &size));
+    return size > end ? vfs->truncate(vfs->context, handle, end) : OK;
+}
+
 /* Makes every segment durable; the last one stays open as the current one. */
 static enum err take_over(struct scan *s)
 {
@@ -241,7 +250,9 @@ static enum err take_over(struct scan *s)
         segment_name(name, s->dir.generation, segment->first);
         vfs_path(path, wal->dir, name);
         TRY(wal->vfs->open(wal->vfs->context, path, VFS_WRITE, &handle));
-        e = wal->vfs->sync(wal->vfs->context, handle);
+        e = cut_room(wal->vfs, handle, segment->bytes);
+        if (e == OK)
+            e = wal->vfs->sync(wal->vfs->context, handle);
         if (e == OK && i + 1 == wal->segments_count) {
             segment->handle = handle;
             continue;
@@ -480,6 +491,8 @@ void wal_close(struct wal *wal)
         return;
     wal_threads_stop(wal);
     e = wal_sync_to(wal, wal_tail(wal));
+    if (e == OK)
+        e = wal_room_cut(wal);
     if (e == OK) {
         wal->history.clean = true;
         wal->history.clean_end = wal_tail(wal);

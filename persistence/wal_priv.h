@@ -64,6 +64,7 @@ struct wal {
     struct wal_queue writing; /* the frames being written; empty in between */
     uint16_t written_db;     /* selected behind the last written frame */
     uint64_t written_history;
+    uint64_t room_end;       /* where the zeros behind the current segment end; 0: there are none */
 
     /* sync_lock: only one sync at a time */
     pthread_mutex_t sync_lock;
@@ -88,6 +89,12 @@ enum err wal_fail(struct wal *wal, enum err e);
 
 /* wal.c: creates the segment that begins at `first` and makes it current. files_lock is taken inside. */
 enum err wal_segment_begin(struct wal *wal, lsn_t first, uint64_t history, uint16_t db) WARN_UNUSED;
+
+/* The last one. files_lock is taken inside. */
+struct wal_segment wal_current_segment(struct wal *wal);
+
+/* wal_room.c, under write_lock: what is left of the room is no part of the file any more. */
+enum err wal_room_cut(struct wal *wal) WARN_UNUSED;
 
 /* Adds to the list; under files_lock (or before the log is shared). */
 struct wal_segment *wal_segment_add(struct wal *wal, const struct wal_segment *segment);

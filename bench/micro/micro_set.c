@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     size_t keys = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
     size_t operations = argc > 2 ? strtoul(argv[2], NULL, 10) : 3000000;
     size_t size = argc > 3 ? strtoul(argv[3], NULL, 10) : 128;
-    struct journal journal = {NULL, append, tail, sync_, trim};
+    struct journal journal = {NULL, append, tail, sync_, trim, NULL};
     char path[] = "micro_set.XXXXXX", command[64];
     struct store_options store_options = {.block_cache_bytes = 64 << 20, .write_buffer_bytes = 32 << 20};
     struct set_options options = {.journal = &journal, .databases = 1, .budget_bytes = UINT64_C(4) << 30,

@@ -72,6 +72,8 @@ void txn_effect_room(struct txn *t, size_t bytes)
     check(t->slot_count == 0 && t->effect_count == 0);
     t->text.size = 0;
     (void)buf_reserve_pages(&t->text, MULTI_BYTES + bytes);
+    if (t->set->journal->room != NULL)
+        t->set->journal->room(t->set->journal->context, bytes);
 }
 
 void txn_effect(struct txn *t, struct obj *o, const struct slice *words, size_t word_count)

@@ -69,6 +69,8 @@ struct journal {
     enum err (*sync)(void *context, lsn_t lsn);
     /* Positions below floor are no longer needed for recovery. */
     void (*trim)(void *context, lsn_t floor);
+    /* A frame of about so many bytes will come soon. What would make its write long may be done now, with no lock held. NULL: nothing. */
+    void (*room)(void *context, uint64_t bytes);
 };
 
 #endif

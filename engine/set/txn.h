@@ -180,7 +180,7 @@ void txn_loose_end(struct txn *t);
 void txn_adopt(struct txn *t, struct obj *o, struct obj *loose); /* both of one type */
 void txn_loose_free(struct obj *loose);                         /* accepts NULL */
 
-/* Memory for `bytes` of effects, which the next transaction of t then finds ready. In none. */
+/* Memory for `bytes` of effects, which the next transaction of t then finds ready, and room in the journal. In none. */
 void txn_effect_room(struct txn *t, size_t bytes);
 
 /* ---- What the executor (server/run) and replay use ---- */

@@ -120,7 +120,7 @@ struct harness *harness_open(uint64_t budget_bytes)
     check(mkdtemp(h->path) != NULL);
     h->journal = calloc(1, sizeof *h->journal);
     pthread_mutex_init(&h->journal->lock, NULL);
-    h->journal->journal = (struct journal){h->journal, append, tail, sync_, trim};
+    h->journal->journal = (struct journal){h->journal, append, tail, sync_, trim, NULL};
     check(store_open(&store, &h->store) == OK);
     options.store = h->store;
     options.journal = &h->journal->journal;
