@@ -227,6 +227,26 @@ START_TEST(claim__is_not_made_by_who_has_voted_for_its_own_replica)
 }
 END_TEST
 
+/* On the other side of the cut the source's replica may be elected. The simulator does not see it: such a claim yields. */
+START_TEST(claim__is_not_made_by_who_is_not_heard_by_a_majority)
+{
+    struct town t;
+    struct handover job = {.slots = slots, .slot_count = 1};
+
+    scene_open_town(&t);
+    job.source = t.c->id;
+    job.target = t.l.core->myself->id;
+    scene_slot(&t.l, CLUSTER_EVENT_ARRIVING, 5001);
+    lab_ticks_alive(&t.l, 2 * LAB_TIMEOUT_MS, (struct peer *[]){t.c, t.d, t.r, t.e}, 4);
+    ck_assert(handover_may_claim(t.l.core, &job));
+    lab_ticks_alive(&t.l, 3 * LAB_TIMEOUT_MS, (struct peer *[]){t.r, t.e}, 2);
+    ck_assert(!handover_may_claim(t.l.core, &job));
+    t.l.core->planted_bugs = CLUSTER_BUG_CLAIM_CUT_OFF;
+    ck_assert(handover_may_claim(t.l.core, &job)); /* it is for this only */
+    lab_close(&t.l);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("all");
@@ -241,5 +261,6 @@ int main(void)
     tcase_add_test(tests, claim__a_message_from_before_it_frees_no_slot);
     tcase_add_test(tests, claim__of_what_the_master_had_given_up_yields_to_anybody_who_has_it);
     tcase_add_test(tests, claim__is_not_made_by_who_has_voted_for_its_own_replica);
+    tcase_add_test(tests, claim__is_not_made_by_who_is_not_heard_by_a_majority);
     return suite_run("claim", tests);
 }
