@@ -31,7 +31,7 @@ struct arguments {
 /* What many histories came to. */
 struct totals {
     unsigned long long moves, votes, steps, promotions, planned, partial, full;
-    unsigned long long claimed, taken_back, accepted, risked;
+    unsigned long long claimed, taken_back, accepted, risked, fixed;
     unsigned cells[JOB_STEPS][JOB_FAULTS];
     long long simulated_ms, settled_max_ms;
     double *times; /* of failover, in node timeouts */
@@ -122,6 +122,7 @@ static const char *moving(const struct arguments *a, unsigned long long seed, st
     t->taken_back += m.taken_back;
     t->accepted += m.accepted;
     t->risked += m.risked;
+    t->fixed += m.fixed;
     t->promotions += m.promotions;
     t->steps += m.steps;
     t->simulated_ms += m.simulated_ms;
@@ -195,8 +196,8 @@ static bool print_totals(const struct arguments *a, struct totals *t, double sec
            (double)t->simulated_ms / 1000, t->steps);
     if (a->moving) {
         printf("%llu jobs, %llu moved, %llu taken back, %llu writes, %llu slots claimed while a replica was away, %llu promotions, "
-               "settled at most %.1f s after healing, in %.1f s\n", t->moves, t->claimed, t->taken_back, t->accepted, t->risked,
-               t->promotions, (double)t->settled_max_ms / 1000, seconds);
+               "%llu slots left to fix, settled at most %.1f s after healing, in %.1f s\n", t->moves, t->claimed, t->taken_back, t->accepted,
+               t->risked, t->promotions, t->fixed, (double)t->settled_max_ms / 1000, seconds);
         return jobs_print_cells(t->cells) || !a->all_cells;
     }
     if (!a->failover) {

@@ -23,6 +23,7 @@ struct history {
     struct layout layout;
     msec_t node_timeout_ms;
     int watch;
+    unsigned fixed; /* slots, by the operator, at the end */
 };
 
 /* ---- The cluster at the beginning ---- */
@@ -118,13 +119,12 @@ static void trouble(struct history *h, msec_t until, unsigned crash_one_in, unsi
     }
 }
 
-/* After healing: all agree, no job is open, and what is another's is gone. */
-static msec_t settle(struct history *h)
+/* All agree, no job is open, and what is another's is gone. */
+static void wait_tidy(struct history *h, msec_t healed)
 {
-    msec_t healed = world_now(h->world), limit = healed + 8 * h->node_timeout_ms + SETTLE_MORE_MS;
+    msec_t limit = world_now(h->world) + 8 * h->node_timeout_ms + SETTLE_MORE_MS;
     const char *wrong = "";
 
-    h->jobs.calm = true;
     while (wrong != NULL && world_now(h->world) < limit && !h->checker.failed) {
         run_until(h, world_now(h->world) + 200);
         wrong = checker_difference(&h->checker);
@@ -137,6 +137,20 @@ static msec_t settle(struct history *h)
     }
     if (wrong != NULL)
         checker_fail(&h->checker, "%lld ms after healing: %s", (long long)(world_now(h->world) - healed), wrong);
+}
+
+/* After healing; and, if something is left to an operator, after his `fix`. */
+static msec_t settle(struct history *h)
+{
+    msec_t healed = world_now(h->world);
+
+    h->jobs.calm = true;
+    wait_tidy(h, healed);
+    if (!h->checker.failed && (h->fixed = stock_fix(&h->stock)) > 0) {
+        wait_tidy(h, healed);
+        if (!h->checker.failed && stock_fix(&h->stock) > 0)
+            checker_fail(&h->checker, "a slot that was fixed is open again");
+    }
     return world_now(h->world) - healed;
 }
 
@@ -212,6 +226,7 @@ struct moving_result moving_history(const struct moving_options *o)
     r.promotions = h->stock.promotions;
     r.accepted = h->stock.accepted;
     r.risked = h->stock.risked;
+    r.fixed = h->fixed;
     r.simulated_ms = world_now(h->world);
     r.steps = world_steps(h->world);
     memcpy(r.cells, h->jobs.cells, sizeof r.cells);

@@ -20,6 +20,7 @@ struct moving_result {
     bool ok;
     char text[512];
     unsigned nodes, begun, claimed, taken_back, promotions;
+    unsigned fixed; /* slots that were left to an operator: stock.h */
     uint64_t accepted, risked;
     int64_t simulated_ms, settled_ms;
     uint64_t steps;

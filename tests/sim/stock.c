@@ -332,6 +332,43 @@ void stock_watch(struct stock *k, slot_t slot)
     }
 }
 
+/*
+ * Rule 4 of update.c: its replica took the slot from node i by an election, and by a greater epoch it went on to another shard. What came
+ * back cannot tell this from an operator's doing, so it keeps its keys, marked. Whatever is safe must be at the owner.
+ */
+static bool is_for_operator(const struct stock *k, unsigned i, unsigned at)
+{
+    const struct stock_node *n = &k->nodes[i];
+    const struct cluster *core = node_at(k, i)->core;
+    const struct node *to = core->importing[k->slots[at]];
+    int owner = owner_of(k, k->slots[at]);
+
+    return to != NULL && to == core->owner[k->slots[at]] && core->migrating[k->slots[at]] == NULL && node_is_master(core->myself) &&
+           core->myself->slot_count == 0 && n->slots[at].count > 0 && !node_same_shard(to, core->myself) &&
+           n->replaced[at] > n->owned[at] && to->config_epoch > n->replaced[at] &&
+           owner >= 0 && strcmp(node_at(k, (unsigned)owner)->id, to->id) == 0 && contains(&k->nodes[owner].slots[at], &k->safe[at]);
+}
+
+unsigned stock_fix(struct stock *k)
+{
+    static const struct stock_slot none;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < count_of(k); i++)
+        for (unsigned at = 0; at < STOCK_SLOTS && node_at(k, i)->core != NULL; at++) {
+            char words[32];
+
+            if (!is_for_operator(k, i, at))
+                continue;
+            stock_set(k, i, at, &none); /* MIGRATE; the owner's values stay */
+            snprintf(words, sizeof words, "%u stable", k->slots[at]);
+            if (!world_command(k->checker->world, i, CLUSTER_CMD_SETSLOT, words).ok)
+                checker_fail(k->checker, "SETSLOT %s is refused by node %u", words, i);
+            count++;
+        }
+    return count;
+}
+
 const char *stock_untidy(const struct stock *k)
 {
     static char text[256];
@@ -349,15 +386,16 @@ const char *stock_untidy(const struct stock *k)
         for (unsigned at = 0; at < STOCK_SLOTS; at++) {
             slot_t slot = k->slots[at];
             const struct node *mine = node_is_master(core->myself) ? core->myself : core->myself->master;
+            bool kept = is_for_operator(k, i, at);
 
             snprintf(text, sizeof text, "slot %u at node %u", slot, i);
-            if (core->migrating[slot] != NULL || core->importing[slot] != NULL)
+            if (!kept && (core->migrating[slot] != NULL || core->importing[slot] != NULL))
                 return strcat(text, " is open");
             if (cluster_slot_claimed(core, slot))
                 return strcat(text, " is claimed, and no majority agrees");
             if (cluster_slot_arriving(core, slot) || cluster_slot_dropping(core, slot))
                 return strcat(text, cluster_slot_arriving(core, slot) ? " is still arriving" : " is still being dropped");
-            if (core->owner[slot] != mine && k->nodes[i].slots[at].count > 0)
+            if (!kept && core->owner[slot] != mine && k->nodes[i].slots[at].count > 0)
                 return strcat(text, " has keys that are another's");
             if (k->nodes[i].frozen[at])
                 return strcat(text, " lets writes wait");
@@ -373,6 +411,9 @@ static void promote(struct stock *k, struct sim_node *node)
     struct stock_node *n = &k->nodes[node->index];
 
     if (n->master >= 0) { /* not a master that starts */
+        for (unsigned at = 0; at < STOCK_SLOTS; at++)
+            if (node->core->owner[k->slots[at]] == node->core->myself)
+                k->nodes[n->master].replaced[at] = node->core->myself->config_epoch;
         k->promotions++;
         checker_promoted(k->checker, node, false);
     }
@@ -404,8 +445,11 @@ void stock_obeyed(struct stock *k, struct sim_node *node, const struct cluster_a
 {
     struct stock_node *n = &k->nodes[node->index];
 
-    for (unsigned at = 0; at < STOCK_SLOTS && (a->type == CLUSTER_PERSIST || a->type == CLUSTER_MAP); at++)
+    for (unsigned at = 0; at < STOCK_SLOTS && (a->type == CLUSTER_PERSIST || a->type == CLUSTER_MAP); at++) {
         n->owns[at] = node->core->owner[k->slots[at]] == node->core->myself ? node->core->myself->config_epoch : 0;
+        if (n->owns[at] != 0)
+            n->owned[at] = n->owns[at];
+    }
     if (a->type == CLUSTER_PROMOTE) {
         promote(k, node);
     } else if (a->type == CLUSTER_REPLICATE) {

@@ -6,7 +6,9 @@
  * found, in its order, at whoever such a majority routes to, at any later moment at which that node serves (cluster state ok): one that is cut
  * off, and has a node that just came back with an old map beside it, tells nobody anything.
  *
- * At the end: nobody but an owner and its replicas holds keys of a slot, and nothing is marked or being dropped.
+ * At the end: nobody but an owner and its replicas holds keys of a slot, and nothing is marked or being dropped. One state is left to an
+ * operator (docs/decisions/0055), who closes it by `fix`: an old master without slots keeps the keys of one that its replica, elected
+ * in its place, has handed on to another shard, whose master has all that is safe.
  */
 #ifndef CAIRN_TESTS_SIM_STOCK_H
 #define CAIRN_TESTS_SIM_STOCK_H
@@ -24,6 +26,8 @@ struct stock_node {
     /* Survives a crash. */
     struct stock_slot slots[STOCK_SLOTS];
     uint64_t owns[STOCK_SLOTS]; /* by its own map: its config epoch; 0: it does not */
+    uint64_t owned[STOCK_SLOTS];    /* the same, when it last did */
+    uint64_t replaced[STOCK_SLOTS]; /* its replica took the slot from it by an election with this epoch; 0: none has */
     uint64_t offset; /* of replication: changes of the data */
     bool whole;
     int source; /* whose copy this is; -1: its own */
@@ -76,7 +80,10 @@ bool stock_holds_writes(const struct stock *k, unsigned node); /* a planned fail
 /* Prints what each node makes of the slot, when that has changed. */
 void stock_watch(struct stock *k, slot_t slot);
 
-/* At the end; NULL: as it must be, else what is not (static text). */
+/* At the end: does to the slots that are left to an operator what `fix` does. How many. */
+unsigned stock_fix(struct stock *k);
+
+/* At the end, slots that are left to an operator aside; NULL: as it must be, else what is not (static text). */
 const char *stock_untidy(const struct stock *k);
 
 /* The world's calls, see struct world_observer. */
