@@ -94,7 +94,8 @@ enum err segment_peek(struct segment *s, uint64_t offset, uint64_t size, struct 
 
 /*
  * The frame at `offset` of the raw file, which must begin at `position`. Borrowed until the next call.
- * ERR_NOT_FOUND: the file ends exactly here, or has nothing but zeros from here on. ERR_AGAIN: it ends inside the frame. ERR_CORRUPT: no such frame.
+ * ERR_NOT_FOUND: the file ends exactly here, or has nothing but zeros from here on. ERR_AGAIN: it ends inside the frame.
+ * ERR_CORRUPT: no such frame.
  */
 enum err segment_frame(struct segment *s, uint64_t offset, lsn_t position, struct frame *out) WARN_UNUSED;
 

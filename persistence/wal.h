@@ -72,8 +72,8 @@ lsn_t wal_append_from(struct wal *wal, const struct journal_effect *effects, siz
 lsn_t wal_append(struct wal *wal, const struct journal_effect *effects, size_t count, struct slice text);
 
 /*
- * A frame of about so many bytes will come soon: makes its write short, if that is large (wal_room.c). Takes about as long as that write would
- * have taken, and others write in between. Call it with no lock held.
+ * A frame of about so many bytes will come soon: makes its write short, if that is large (wal_room.c). Takes about as long as that
+ * write would have taken, and others write in between. Call it with no lock held.
  */
 void wal_room(struct wal *wal, uint64_t bytes);
 

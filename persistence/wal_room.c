@@ -4,8 +4,9 @@
  * Everybody who appended behind a frame waits for its write. What takes time in a write of megabytes is the new pages of the page cache,
  * ten times what the copy into them takes; here they are made before, by writes of zeros in small pieces between which other writes go on.
  *
- * (1) Room is made behind the current segment's end only, and cut off before another segment begins: a segment that is not the last one ends
- *     with its last frame. (A power cut may bring the zeros back; a reader takes zeros up to a file's end for its end: segment.h.)
+ * (1) Room is made behind the current segment's end only, and cut off before another segment begins: a segment that is not the last
+ *     one ends with its last frame. (A power cut may bring the zeros back; a reader takes zeros up to a file's end for its end:
+ *     segment.h.)
  * (2) Room is a favour: if it cannot be made, nothing has happened.
  */
 #include "persistence/wal_priv.h"
