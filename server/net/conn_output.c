@@ -110,7 +110,7 @@ void conn_flush(struct conn *c)
         buf_consume(&c->out, c->out_at);
         c->out_at = 0;
     }
-    if (c->choked && conn_output_pending(c) < OUTPUT_PAUSE_BYTES / 2) {
+    if (c->choked && conn_output_pending(c) <= OUTPUT_PAUSE_BYTES) { /* not lower: it would stop short of a limit as large as that */
         c->choked = false;
         conn_go_on(c);
     }

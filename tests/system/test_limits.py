@@ -43,8 +43,7 @@ def _works(server):
 
 @test("a client that does not read is closed at its output buffer limit")
 def _():
-    # No more than half a megabyte: a client with more than 1 MB to read has no further request executed until it has read half of that.
-    with Server(**{"client-output-buffer-limit": "normal 512kb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60".split()}) as server:
+    with Server(**{"client-output-buffer-limit": "normal 1mb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60".split()}) as server:
         with server.connect() as c:
             c.must("SET", "blob", "x" * 200000)
             slow = socket.create_connection(("127.0.0.1", server.port))
